@@ -1,0 +1,1 @@
+"""bertsmith turns raw text into a BERT-family encoder."""
