@@ -1,1 +1,3 @@
 """bertsmith turns raw text into a BERT-family encoder."""
+
+__version__ = "0.1.0"
