@@ -1,0 +1,1 @@
+"""The one loop that pretraining, distillation and fine-tuning share, with exact resume."""
