@@ -25,8 +25,6 @@ Values = dict[str, Any]
 Place = str | Callable[[str], str]
 
 
-
-
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +147,7 @@ def _shown(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """"; did you mean X?" for the nearest known word, or ""."""
+    """The ending `; did you mean X?` for the nearest known word, or nothing."""
     known = list(known)
     last = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
     near = difflib.get_close_matches(word, known, 1, 0.6)
@@ -194,7 +192,7 @@ def parse_overrides(cls: type, flags: Mapping[str, str]) -> Values:
 
     Types come from the config: numbers are strict, true and false are words, a list is "a,b" or TOML's ["a", "b"].
     """
-    known = {key: hint for key, hint in _leaves(cls)}
+    known = dict(_leaves(cls))
     mistakes: list[str] = []
     values: Values = {}
     for flag, text in flags.items():
