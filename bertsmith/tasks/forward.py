@@ -1,0 +1,79 @@
+"""Sequences of any length through a model: sorted by length, a bounded number of tokens at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from bertsmith import interrupt
+from bertsmith.batch import Batch, flat_batch
+from bertsmith.tokenizers.tokenizer import SpecialIds
+
+TOKENS_PER_BATCH = 4096
+"""Tokens of one forward pass: enough to keep the processor busy, little enough for its caches and any memory."""
+
+
+class TokenSequence(NamedTuple):
+    """One input of a model, special tokens included.
+
+    token_ids: (tokens,) int64. first: how many of them, from the start, belong to segment A (type 0); the rest is type 1.
+    """
+
+    token_ids: np.ndarray
+    first: int
+
+
+def single(token_ids: np.ndarray, special: SpecialIds) -> TokenSequence:
+    """`[CLS] tokens [SEP]`."""
+    wrapped = np.concatenate(([special.cls], token_ids, [special.sep])).astype(np.int64)
+    return TokenSequence(wrapped, len(wrapped))
+
+
+def pair(first: np.ndarray, second: np.ndarray, special: SpecialIds) -> TokenSequence:
+    """`[CLS] first [SEP] second [SEP]`."""
+    wrapped = np.concatenate(([special.cls], first, [special.sep], second, [special.sep])).astype(np.int64)
+    return TokenSequence(wrapped, len(first) + 2)
+
+
+def batches(
+    sequences: Sequence[TokenSequence], device: torch.device, budget: int = TOKENS_PER_BATCH
+) -> Iterator[tuple[list[int], Batch]]:
+    """Every sequence once, longest first, as (indices into `sequences`, their batch) of at most `budget` tokens each.
+
+    A sequence above the budget goes alone. Longest first, so that a lack of memory shows at once. Raises
+    `Stopped` or `Interrupted` between batches when a signal has asked for it.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index].token_ids))
+    chosen: list[int] = []
+    tokens = 0
+    for index in order:
+        length = len(sequences[index].token_ids)
+        if chosen and tokens + length > budget:
+            yield chosen, _batch([sequences[i] for i in chosen], device)
+            chosen, tokens = [], 0
+        chosen.append(index)
+        tokens += length
+    if chosen:
+        yield chosen, _batch([sequences[i] for i in chosen], device)
+
+
+def _batch(sequences: list[TokenSequence], device: torch.device) -> Batch:
+    interrupt.check()
+    token_ids = torch.from_numpy(np.concatenate([sequence.token_ids for sequence in sequences]))
+    type_ids = torch.cat([(torch.arange(len(s.token_ids)) >= s.first).long() for s in sequences])
+    lengths = torch.tensor([len(sequence.token_ids) for sequence in sequences])
+    return flat_batch(token_ids, type_ids, lengths).to(device)
+
+
+def starts_of(batch: Batch) -> np.ndarray:
+    """Row of the first token of every sequence of a flat batch: (sequences,) int64."""
+    lengths = batch.lengths.cpu().numpy()
+    return np.cumsum(lengths) - lengths
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where the model's weights are."""
+    return next(model.parameters()).device

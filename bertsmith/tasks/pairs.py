@@ -1,0 +1,90 @@
+"""How well a model tells whether the second part of a pair belongs to the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bertsmith.console import Progress
+from bertsmith.data.config import CutConfig
+from bertsmith.data.corpus import Corpus
+from bertsmith.data.cuts import cut_for
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.models.model import Model
+from bertsmith.tasks.forward import TokenSequence, batches, device_of
+from bertsmith.tokenizers.tokenizer import Tokenizer
+
+
+def evaluate_pairs(
+    model: Model,
+    tokenizer: Tokenizer,
+    documents: Iterable[Sequence[str]],
+    cut: CutConfig,
+    seed: int,
+    max_length: int,
+) -> dict[str, float | int]:
+    """Cut a text into true and false pairs, as a pretraining corpus is cut, and let the model judge them.
+
+    `documents` are lists of sentences; pairs are at most `max_length` tokens long. What a false pair is belongs to
+    the cut: with next_sentence the second part comes from another document.
+
+    Returns accuracy, loss (nats per pair) and pairs (how many). Raises UsageError when the model has no pair head
+    or the text cannot give pairs.
+    """
+    require_pair_head(model)
+    sequences, labels = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
+    logits = pair_logits(model, sequences)
+    wanted = torch.from_numpy(labels)
+    loss = float(functional.cross_entropy(logits.double(), wanted))
+    if not np.isfinite(loss):
+        raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
+    return {
+        "accuracy": float((logits.argmax(-1) == wanted).double().mean()),
+        "loss": loss,
+        "pairs": len(labels),
+    }
+
+
+def require_pair_head(model: Model) -> None:
+    """Raise UsageError, naming the heads that are there, unless the model was trained to judge pairs."""
+    if "pair" not in model.trained_heads:
+        has = ", ".join(sorted(model.trained_heads)) or "none"
+        raise UsageError(f"this model cannot judge pairs: it has no trained pair head (trained heads: {has})")
+
+
+def cut_pairs(
+    tokenizer: Tokenizer, documents: Iterable[Sequence[str]], config: CutConfig, seed: int
+) -> tuple[list[TokenSequence], np.ndarray]:
+    """The pairs that a cut makes of a text, with their labels (pairs,) int64: 0 = belongs together, 1 = does not."""
+    corpus = corpus_of(tokenizer, documents)
+    cut = cut_for(config, tokenizer.special, seed)
+    rows = cut.plan(corpus, epoch=0)
+    if len(rows) == 0 or (rows[:, 5] < 0).any():
+        raise UsageError(
+            f"the text gives no pairs under the cut {config.name}: it needs two documents of several sentences "
+            "(a blank line between documents)"
+        )
+    examples = cut.build(corpus, rows)
+    ends = np.cumsum(examples.lengths)
+    sequences = [
+        TokenSequence(examples.token_ids[start:stop], int((examples.type_ids[start:stop] == 0).sum()))
+        for start, stop in zip(ends - examples.lengths, ends, strict=True)
+    ]
+    return sequences, examples.labels
+
+
+def pair_logits(model: Model, sequences: Sequence[TokenSequence]) -> torch.Tensor:
+    """The pair head's logits, in the order of the sequences: (sequences, 2) float32 on the CPU."""
+    model.eval()
+    logits = torch.zeros(len(sequences), 2)
+    done = 0
+    with Progress(len(sequences), "pairs") as progress, torch.inference_mode():
+        for chosen, batch in batches(sequences, device_of(model)):
+            logits[chosen] = model.pair(model(batch).pooled).float().cpu()
+            done += len(chosen)
+            progress.update(done)
+    return logits
