@@ -115,7 +115,9 @@ def _convert(hint: Any, value: object) -> object:
         return _adapter(hint).validate_python(_tuples(value))
     except ValidationError as error:
         details = error.errors()
-        ranged = [d["msg"] for d in details if d["type"].startswith(("greater", "less", "finite", "multiple"))]
+        ranged = [
+            d["msg"] for d in details if d["type"].startswith(("greater", "less", "finite", "multiple", "string_too"))
+        ]
         if ranged:
             reason = ranged[0].replace("Input should be ", "")
             raise ValueError(f"must be {reason}, not {_shown(value)}") from None
@@ -169,7 +171,9 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe(part) for part in get_args(hint))
     if origin is tuple:
-        return "a list of " + {str: "names", int: "whole numbers", float: "numbers"}.get(get_args(hint)[0], "values")
+        item = _bare(get_args(hint)[0])
+        choices = ", ".join(str(choice) for choice in _literals(item))
+        return f"a list of {choices or {str: 'names', int: 'whole numbers', float: 'numbers'}.get(item, 'values')}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
 
 
