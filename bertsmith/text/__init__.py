@@ -1,0 +1,1 @@
+"""Text as it comes: files and documents, cleaning, sentences, word boundaries."""

@@ -1,0 +1,1 @@
+"""Tokenizers: training one from counted words, loading a published one, turning sentences into ids."""

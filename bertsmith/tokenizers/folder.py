@@ -1,0 +1,199 @@
+"""Tokenizers on disk: a bare vocab.txt, tokenizer.json, and Hugging Face folders.
+
+Nothing of a file is executed or handed to another library before it is checked: a tokenizer.json must describe BERT's
+own normalisation, words and model, of which only the vocabulary and the casing are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+from bertsmith import console
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.store import write_atomic
+from bertsmith.tokenizers.wordpiece import CONTINUATION, LONGEST_WORD
+
+LARGEST_FILE = 64 * 2**20  # bytes; the largest published BERT vocabulary takes 5 MB
+MOST_TOKENS = 2_000_000
+_MARKED = re.compile(r"\[.*\]|<.*>")
+
+
+class Found(NamedTuple):
+    """What a file or folder says about a tokenizer."""
+
+    file: Path
+    tokens: list[str]
+    lowercase: bool
+    strip_accents: bool
+
+
+def read(path: Path, lowercase: bool | None) -> Found:
+    """Find and check a tokenizer; `lowercase` overrides the files. Raises UsageError or BertsmithError."""
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file or folder")
+    if not path.is_dir():
+        return _read_json(path, {}, lowercase) if path.suffix == ".json" else _read_vocabulary(path, {}, lowercase)
+    settings_file = path / "tokenizer_config.json"
+    settings = _load_json(settings_file) if settings_file.exists() else {}
+    if (path / "tokenizer.json").exists():
+        return _read_json(path / "tokenizer.json", settings, lowercase)
+    if (path / "vocab.txt").exists():
+        return _read_vocabulary(path / "vocab.txt", settings, lowercase)
+    raise UsageError(f"{path}: holds neither tokenizer.json nor vocab.txt")
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        state = file.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise BertsmithError(f"{file}: is not a regular file")
+        if state.st_size > LARGEST_FILE:
+            raise BertsmithError(f"{file}: {state.st_size} bytes is too large for a tokenizer")
+        return file.read_bytes()
+    except OSError as error:
+        raise BertsmithError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def _load_json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(_read_bytes(file))
+    except (ValueError, RecursionError):
+        raise BertsmithError(f"{file}: is not JSON") from None
+    if not isinstance(values, dict):
+        raise BertsmithError(f"{file}: must hold one JSON object")
+    return values
+
+
+def _read_vocabulary(file: Path, settings: Mapping[str, Any], lowercase: bool | None) -> Found:
+    try:
+        text = _read_bytes(file).decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise BertsmithError(f"{file}: is not UTF-8 text") from None
+    # Only newlines end an entry: published vocabularies hold other characters that Python counts as line breaks.
+    tokens = text.replace("\r\n", "\n").split("\n")
+    if tokens[-1] == "":
+        tokens.pop()
+    for number, token in enumerate(tokens, start=1):
+        if not token:
+            raise BertsmithError(f"{file}:{number}: an empty line; every line must hold one token")
+    if lowercase is None:
+        lowercase = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
+    if lowercase is None:
+        lowercase = not any(_has_capital(token) for token in tokens)
+        reading = (
+            "no entry has a capital, so text is lower-cased" if lowercase else "entries have capitals: case is kept"
+        )
+        console.say(f"{file}: {reading} (tokenizer.lowercase decides otherwise)")
+    accents = _flag(file.with_name("tokenizer_config.json"), settings, "strip_accents")
+    return _found(file, tokens, lowercase, accents)
+
+
+def _has_capital(token: str) -> bool:
+    return token != token.lower() and not _MARKED.fullmatch(token)
+
+
+def _found(file: Path, tokens: list[str], lowercase: bool, strip_accents: bool | None) -> Found:
+    if not 0 < len(tokens) <= MOST_TOKENS:
+        raise BertsmithError(f"{file}: holds {len(tokens)} tokens; 1 to {MOST_TOKENS} are possible")
+    return Found(file, tokens, lowercase, lowercase if strip_accents is None else strip_accents)
+
+
+def _flag(file: Path, values: Mapping[str, Any], key: str) -> bool | None:
+    value = values.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise BertsmithError(f"{file}: {key} must be true, false or null")
+    return value
+
+
+def _read_json(file: Path, settings: Mapping[str, Any], lowercase: bool | None) -> Found:
+    values = _load_json(file)
+    model, normalizer = _part(file, values, "model"), _part(file, values, "normalizer")
+    _expect(file, "model.type", model.get("type", "WordPiece"), "WordPiece")
+    _expect(file, "model.unk_token", model.get("unk_token", "[UNK]"), "[UNK]")
+    _expect(file, "model.continuing_subword_prefix", model.get("continuing_subword_prefix", CONTINUATION), CONTINUATION)
+    _expect(file, "model.max_input_chars_per_word", model.get("max_input_chars_per_word", LONGEST_WORD), LONGEST_WORD)
+    _expect(file, "normalizer.type", normalizer.get("type"), "BertNormalizer")
+    _expect(file, "normalizer.clean_text", normalizer.get("clean_text", True), True)
+    _expect(file, "normalizer.handle_chinese_chars", normalizer.get("handle_chinese_chars", True), True)
+    _expect(file, "pre_tokenizer.type", _part(file, values, "pre_tokenizer").get("type"), "BertPreTokenizer")
+    accents = _flag(file, normalizer, "strip_accents")
+    if lowercase is None:
+        lowercase = _flag(file, normalizer, "lowercase")
+    if lowercase is None:
+        lowercase = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
+    return _found(file, _order(file, model.get("vocab")), lowercase is not False, accents)
+
+
+def _part(file: Path, values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = values.get(key)
+    if not isinstance(part, dict):
+        raise BertsmithError(f"{file}: has no {key}, so it is not a BERT tokenizer")
+    return part
+
+
+def _expect(file: Path, key: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise BertsmithError(f"{file}: {key} is {found!r}; only BERT's {wanted!r} can be used")
+
+
+def _order(file: Path, vocabulary: object) -> list[str]:
+    """Tokens by id, which must be 0 to n - 1."""
+    if not isinstance(vocabulary, dict) or len(vocabulary) > MOST_TOKENS:
+        raise BertsmithError(f"{file}: model.vocab must be a table of at most {MOST_TOKENS} tokens")
+    tokens: list[str] = [""] * len(vocabulary)
+    for token, number in vocabulary.items():
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(tokens) or tokens[number]:
+            raise BertsmithError(f"{file}: the id {number!r} of {token!r} is taken or outside 0 to {len(tokens) - 1}")
+        tokens[number] = token
+    if "" in tokens:
+        raise BertsmithError(f"{file}: model.vocab holds an empty token")
+    return tokens
+
+
+def build_backend(tokens: Sequence[str], lowercase: bool, strip_accents: bool) -> Backend:
+    """The same tokenizer in the `tokenizers` library: for offsets and for writing tokenizer.json."""
+    ids = {token: i for i, token in enumerate(tokens)}
+    model = models.WordPiece(
+        ids, unk_token="[UNK]", continuing_subword_prefix=CONTINUATION, max_input_chars_per_word=LONGEST_WORD
+    )
+    backend = Backend(model)
+    backend.normalizer = normalizers.BertNormalizer(  # type: ignore[assignment]
+        clean_text=True, handle_chinese_chars=True, strip_accents=strip_accents, lowercase=lowercase
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
+    backend.decoder = decoders.WordPiece(prefix=CONTINUATION)  # type: ignore[assignment]
+    backend.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    return backend
+
+
+def write(
+    path: Path, backend: Backend, tokens: Sequence[str], lowercase: bool, strip_accents: bool, max_length: int
+) -> None:
+    """vocab.txt, tokenizer.json and tokenizer_config.json, the same bytes for the same tokenizer."""
+    settings = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": lowercase,
+        "strip_accents": strip_accents,
+        "tokenize_chinese_chars": True,
+        "model_max_length": max_length,
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+    write_atomic(path / "vocab.txt", "".join(f"{token}\n" for token in tokens).encode())
+    write_atomic(path / "tokenizer.json", backend.to_str(pretty=True).encode())
+    write_atomic(path / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())
