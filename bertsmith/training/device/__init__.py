@@ -1,0 +1,25 @@
+"""What the rest of training does not know: ranks, number formats and compilation."""
+
+from bertsmith.training.device.compilation import compile_layers, uncompile_layers
+from bertsmith.training.device.precision import (
+    DTYPES,
+    choose_fp32_backend,
+    seed_dropout,
+    set_fp32_backend,
+    set_threads,
+    supports_bf16,
+)
+from bertsmith.training.device.ranks import Device, open_device
+
+__all__ = [
+    "DTYPES",
+    "Device",
+    "choose_fp32_backend",
+    "compile_layers",
+    "open_device",
+    "seed_dropout",
+    "set_fp32_backend",
+    "set_threads",
+    "supports_bf16",
+    "uncompile_layers",
+]

@@ -1,0 +1,75 @@
+"""Number formats, threads and the seed of dropout."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import torch
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+DEFAULT_BACKEND = "default"
+BACKENDS = {DEFAULT_BACKEND: "none", "onednn_tf32": "tf32", "onednn_bf16": "bf16"}
+"""Values of torch.backends.mkldnn.matmul.fp32_precision. On some CPUs oneDNN is twice as fast as torch's own choice and
+only reached by permitting a shorter format that it then does not use; on others it does round, so each is tried first."""
+WORTHWHILE = 0.85  # the time it may take relative to torch's choice
+TOLERATED = 2.0  # the error it may have relative to torch's choice
+
+
+def seed_dropout(key: np.uint64) -> None:
+    """Start torch's default generators (CPU and GPU) at a hash of (seed, step, micro-step, rank)."""
+    torch.manual_seed(int(key))
+
+
+def set_threads(threads: int, local_world: int) -> int:
+    """Use `threads` threads (0 = this rank's share of the cores) and return their number."""
+    if not threads:
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, available // local_world)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 natively; everywhere else it is emulated and slow."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def set_fp32_backend(name: str) -> None:
+    """Choose how fp32 matrices are multiplied on the CPU, by a name that `choose_fp32_backend` returned."""
+    if torch.backends.mkldnn.is_available():
+        torch.backends.mkldnn.matmul.fp32_precision = BACKENDS[name]  # type: ignore[attr-defined]
+
+
+def choose_fp32_backend(device: torch.device) -> str:
+    """The faster way to multiply fp32 matrices whose error is still that of fp32; leaves it set."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return DEFAULT_BACKEND
+    chosen, (error, best) = DEFAULT_BACKEND, _try(DEFAULT_BACKEND)
+    best *= WORTHWHILE
+    for name in BACKENDS:
+        other_error, seconds = _try(name)
+        if name != DEFAULT_BACKEND and other_error <= TOLERATED * error and seconds < best:
+            chosen, best = name, seconds
+    set_fp32_backend(chosen)
+    return chosen
+
+
+def _try(backend: str) -> tuple[float, float]:
+    """(largest error against float64, best seconds) of one product at a BERT-mini layer's size."""
+    set_fp32_backend(backend)
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(1024, 256, generator=generator)
+    right = torch.randn(1024, 256, generator=generator)
+    error = float((torch.nn.functional.linear(left, right) - left.double() @ right.double().T).abs().max())
+    best = float("inf")
+    for _ in range(8):
+        started = time.perf_counter()
+        torch.nn.functional.linear(left, right)
+        best = min(best, time.perf_counter() - started)
+    return error, best

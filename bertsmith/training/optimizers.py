@@ -1,0 +1,155 @@
+"""AdamW and BERT's Adam over one flat buffer: one norm, one all-reduce and one fused kernel for the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.training.config import TrainingConfig
+
+ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary of the flat fp32 buffers
+FOREVER = 1e9  # as a step number it makes both bias corrections exactly 1, and float32 keeps 1e9 + 1 = 1e9
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Optimizer:
+    """Owns fp32 masters of every parameter, their summed gradients and both moments, each as one flat buffer.
+
+    In fp32 the model's parameters are views of the masters; in bf16 they are rounded copies. Gradients of micro-batches
+    are added up in fp32 either way. Decayed parameters come first, so that each group is one slice and
+    torch's fused AdamW sees two tensors. torch computes p -= rate * weight_decay * p, then
+    p -= rate * m / (sqrt(v) + epsilon); both read the old m and v, so it is BERT's formula when nothing is corrected.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainingConfig, dtype: torch.dtype) -> None:
+        self.config = config
+        decayed, excluded = split_parameters(model, config)
+        self._parameters = dict(decayed + excluded)
+        self._places, border, size = _lay_out(decayed, excluded)
+        device = next(model.parameters()).device
+        self.masters, self.gradients, self.exp_avg, self.exp_avg_sq = (
+            torch.zeros(size, dtype=torch.float32, device=device) for _ in range(4)
+        )
+        self._rounded = self.masters if dtype == torch.float32 else torch.zeros(size, dtype=dtype, device=device)
+        for name, view in self.views(self.masters).items():
+            view.copy_(self._parameters[name].detach())
+        self._update_model()
+        self._point_at(self._rounded)
+        for name, view in self.views(self.gradients).items():
+            self._parameters[name].register_post_accumulate_grad_hook(_adder(view))
+        self._adamw, self._step_tensors = self._build_adamw(border)
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """A flat buffer as one tensor per parameter, by parameter name."""
+        return {
+            name: flat[start : start + self._parameters[name].numel()].view(self._parameters[name].shape)
+            for name, start in self._places.items()
+        }
+
+    def update(self, rate: float, number: int) -> float:
+        """Clip, update number `number` (from 0) at learning rate `rate`, clear the gradients.
+
+        Returns the global norm before clipping; when it is not finite nothing is updated.
+        """
+        norm = float(torch.linalg.vector_norm(self.gradients))
+        if norm in (float("inf"), float("-inf")) or norm != norm:
+            return norm
+        if self.config.clip and norm > self.config.clip:
+            self.gradients.mul_(self.config.clip / norm)
+        for step in self._step_tensors:
+            step.fill_(FOREVER if self.config.optimizer == "bert_adam" else float(number))
+        for group in self._adamw.param_groups:
+            group["lr"] = rate
+        self._adamw.step()
+        self._update_model()
+        self.gradients.zero_()
+        return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """Both moments by name, for a checkpoint: `exp_avg.PARAMETER` and `exp_avg_sq.PARAMETER`."""
+        return {
+            f"{moment}.{name}": view for moment in MOMENTS for name, view in self.views(getattr(self, moment)).items()
+        }
+
+    def restore(self, weights: dict[str, Tensor], moments: dict[str, Tensor]) -> None:
+        """Take the values of a checkpoint. They are copied: memory-mapped tensors are not aligned as ours are."""
+        for name, view in self.views(self.masters).items():
+            view.copy_(weights[name])
+        for name, view in self.state().items():
+            view.copy_(moments[name])
+        self.gradients.zero_()
+        self._update_model()
+
+    @contextmanager
+    def masters_in_model(self) -> Iterator[None]:
+        """Inside, the model's parameters are the fp32 masters themselves (for saving; no copy is made)."""
+        self._point_at(self.masters)
+        try:
+            yield
+        finally:
+            self._point_at(self._rounded)
+
+    def _point_at(self, flat: Tensor) -> None:
+        for name, view in self.views(flat).items():
+            self._parameters[name].data = view
+
+    def _update_model(self) -> None:
+        if self._rounded is not self.masters:
+            self._rounded.copy_(self.masters)
+
+    def _build_adamw(self, border: int) -> tuple[torch.optim.AdamW, list[Tensor]]:
+        config, groups, steps = self.config, [], []
+        for piece, decay in ((slice(0, border), config.weight_decay), (slice(border, None), 0.0)):
+            if self.masters[piece].numel():
+                groups.append({"params": [self.masters[piece]], "weight_decay": decay})
+        adamw = torch.optim.AdamW(
+            groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True
+        )
+        for group, start in zip(groups, (0, border) if border else (border,), strict=False):
+            (weights,) = group["params"]
+            piece = slice(start, start + weights.numel())
+            weights.grad = self.gradients[piece]
+            step = torch.zeros((), dtype=torch.float32, device=weights.device)
+            adamw.state[weights] = {"step": step, **{name: getattr(self, name)[piece] for name in MOMENTS}}
+            steps.append(step)
+        return adamw, steps
+
+
+def split_parameters(
+    model: nn.Module, config: TrainingConfig
+) -> tuple[list[tuple[str, nn.Parameter]], list[tuple[str, nn.Parameter]]]:
+    """(decayed, not decayed), tied parameters once. Whether something is a LayerNorm is asked of its module."""
+    excluded: set[int] = set()
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            is_norm = isinstance(module, nn.LayerNorm)
+            if ("layer_norm" in config.decay_exclusions and is_norm) or (
+                "bias" in config.decay_exclusions and name.endswith("bias") and not is_norm
+            ):
+                excluded.add(id(parameter))
+    named = list(model.named_parameters())
+    return [n for n in named if id(n[1]) not in excluded], [n for n in named if id(n[1]) in excluded]
+
+
+def _lay_out(*groups: list[tuple[str, nn.Parameter]]) -> tuple[dict[str, int], int, int]:
+    """Where each parameter starts in the flat buffers, where the first group ends, and their size."""
+    places: dict[str, int] = {}
+    ends, end = [], 0
+    for group in groups:
+        for name, parameter in group:
+            places[name] = end
+            end += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+        ends.append(end)
+    return places, ends[0], end
+
+
+def _adder(view: Tensor):
+    def add(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        view.add_(parameter.grad)
+        parameter.grad = None
+
+    return add

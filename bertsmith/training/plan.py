@@ -1,0 +1,104 @@
+"""What a pretraining run is asked to do, and its examples: one or two phases over one corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bertsmith import config
+from bertsmith.batch import Batch
+from bertsmith.data.batches import BatchSource, stream
+from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.corpus import Corpus
+from bertsmith.errors import UsageError
+from bertsmith.models.config import EncoderConfig
+from bertsmith.objectives.config import ObjectivesConfig
+from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.training.config import LongPhaseConfig, TrainingConfig
+from bertsmith.training.device import Device
+
+PAIR_CUTS = ("next_sentence",)
+
+
+@dataclass(frozen=True)
+class PretrainingPlan:
+    """The parts of a recipe that pretraining reads, and the recipe's text for the run folder.
+
+    recipe_text: the resolved recipe as TOML; its [training] and [model] tables are rewritten with what was settled.
+    """
+
+    seed: int
+    model: EncoderConfig
+    cut: CutConfig
+    masking: MaskingConfig
+    objectives: ObjectivesConfig
+    training: TrainingConfig
+    long_phase: LongPhaseConfig = field(default_factory=LongPhaseConfig)
+    recipe_text: str = ""
+    recipe_name: str = ""
+
+    def check(self) -> None:
+        """UsageError naming the key when parts contradict each other."""
+        self.training.check()
+        self.masking.check()
+        self.model.resolved().check()
+        if not self.objectives.use:
+            raise UsageError(f"objectives.use: is empty; name at least one of {', '.join(OBJECTIVES)}")
+        if "pair" in self.objectives.use and self.cut.name not in PAIR_CUTS:
+            raise UsageError(f'objectives.use: "pair" needs a cut that makes pairs, not cut.name = "{self.cut.name}"')
+        if self.longest > self.model.max_positions:
+            key = "cut.length" if self.cut.length == self.longest else "long_phase.length"
+            raise UsageError(f"{key}: {self.longest} is more than model.max_positions = {self.model.max_positions}")
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence trained."""
+        return max(self.cut.length, self.long_phase.length if self.long_phase.share else 0)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that the objectives train."""
+        return tuple(dict.fromkeys(head for name in self.objectives.use for head in OBJECTIVES[name].heads))
+
+    def values(self) -> dict[str, Any]:
+        """All that decides the result, as plain nested values: what a resumed run is compared by."""
+        names = [f.name for f in fields(self) if not f.name.startswith("recipe_")]
+        tables = {name: getattr(self, name) for name in names if name != "seed"}
+        return {"seed": self.seed, **{name: config.to_values(table) for name, table in tables.items()}}
+
+
+def open_sources(plan: PretrainingPlan, corpus: Corpus, device: Device, folder: Path | None) -> list[BatchSource]:
+    """The examples of each phase (one or two); `folder` is where they keep which spans make which example."""
+
+    def source(cut: CutConfig, masking: MaskingConfig, batch_size: int) -> BatchSource:
+        return BatchSource(
+            corpus,
+            cut,
+            masking,
+            batch_size=batch_size,
+            seed=plan.seed,
+            rank=device.rank,
+            world=device.world,
+            micro_batch=plan.training.micro_batch,
+            plans=folder,
+            objectives=plan.objectives.use,
+        )
+
+    sources = [source(plan.cut, plan.masking, plan.training.batch_size)]
+    long = plan.long_phase
+    if long.share:
+        cut = replace(plan.cut, length=long.length)
+        masking = replace(plan.masking, max_predictions=long.max_predictions)
+        sources.append(source(cut, masking, long.batch_size or plan.training.batch_size))
+    return sources
+
+
+def batches_from(sources: list[BatchSource], ends: list[int], start: int, workers: int) -> Iterator[list[Batch]]:
+    """This rank's micro-batches of step `start`, `start` + 1, ...; phase i ends before step `ends[i]`."""
+    begin = 0
+    for source, end in zip(sources, ends, strict=True):
+        if start < end:
+            yield from stream(source, max(start - begin, 0), end - begin, workers)
+        begin = end
