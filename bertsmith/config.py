@@ -119,7 +119,7 @@ def _convert(hint: Any, value: object) -> object:
             d["msg"] for d in details if d["type"].startswith(("greater", "less", "finite", "multiple", "string_too"))
         ]
         if ranged:
-            reason = ranged[0].replace("Input should be ", "")
+            reason = ranged[0].replace("Input should be ", "").replace("String should have ", "")
             raise ValueError(f"must be {reason}, not {_shown(value)}") from None
         wanted = describe(hint)
         choices = [c for c in _literals(hint) if isinstance(c, str)]

@@ -24,6 +24,11 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def is_quiet() -> bool:
+    """Whether this process leaves the talking, and the results, to another rank."""
+    return _quiet
+
+
 def say(line: str) -> None:
     """One line of progress or explanation."""
     if not _quiet:
@@ -33,6 +38,11 @@ def say(line: str) -> None:
 def warn(line: str) -> None:
     """One line that the user should act on."""
     _write(f"warning: {line}")
+
+
+def error(line: str) -> None:
+    """Why the command fails, in one line."""
+    _write(f"bertsmith: {line}")
 
 
 def _write(line: str) -> None:
