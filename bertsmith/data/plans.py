@@ -1,0 +1,85 @@
+"""Plans on disk: written once, memory-mapped by every rank and loader worker.
+
+A plan file is the rows as int32 (rows, 6), followed by the SHA-256 of those bytes. It can always be computed again, so a
+damaged one is replaced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from bertsmith import store
+from bertsmith.data.config import CutConfig
+from bertsmith.data.corpus import Corpus
+from bertsmith.data.cuts.examples import Cut, Rows
+from bertsmith.errors import BertsmithError
+
+COLUMNS = 6
+DIGEST = 32
+
+
+class Plans:
+    """The plans of one cut over one corpus, kept in `folder` (memory only when it is None)."""
+
+    def __init__(self, corpus: Corpus, cut: Cut, config: CutConfig, seed: int, folder: Path | None) -> None:
+        self._corpus, self._cut, self._folder = corpus, cut, folder
+        self._open: dict[int, Rows] = {}
+        self._name = ""
+        if folder is not None:
+            self._name = store.fingerprint(corpus.fingerprint, asdict(config), seed)[:16]
+
+    def rows(self, epoch: int) -> Rows:
+        """The rows of an epoch: (rows, 6) int32."""
+        number = self._cut.plan_number(epoch)
+        if number not in self._open:
+            self._open[number] = self._plan(number)
+        return self._open[number]
+
+    def _plan(self, number: int) -> Rows:
+        if self._folder is None:
+            return self._cut.plan(self._corpus, number)
+        path = self._folder / f"{self._name}-{number}.plan"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with _waiting_lock(self._folder / f"{self._name}.lock"):
+                rows = _read(path)
+                if rows is None:
+                    rows = self._cut.plan(self._corpus, number)
+                    data = np.ascontiguousarray(rows, dtype=np.int32).tobytes()
+                    store.write_atomic(path, data + hashlib.sha256(data).digest())
+                    rows = _read(path)
+        except OSError as error:
+            raise store.explain(error, path) from error
+        if rows is None:
+            raise BertsmithError(f"{path}: what was written cannot be read back")
+        return rows
+
+
+def _read(path: Path) -> Rows | None:
+    """The plan in a file, memory-mapped, or None where there is no whole one."""
+    row_bytes = COLUMNS * np.dtype(np.int32).itemsize
+    if not path.is_file() or (path.stat().st_size - DIGEST) % row_bytes:
+        return None
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+    if hashlib.sha256(data[:-DIGEST]).digest() != data[-DIGEST:].tobytes():
+        return None
+    return data[:-DIGEST].view(np.int32).reshape(-1, COLUMNS)
+
+
+@contextmanager
+def _waiting_lock(path: Path) -> Iterator[None]:
+    """Let one process at a time plan; the others wait and find the plan made. Ends with the process that holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
