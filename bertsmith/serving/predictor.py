@@ -55,9 +55,7 @@ class Predictor:
     def fill_mask(self, texts: str, top_k: int = 5) -> list[list[Filling]]: ...
     @overload
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[Filling]]]: ...
-    def fill_mask(
-        self, texts: str | Sequence[str], top_k: int = 5
-    ) -> list[list[Filling]] | list[list[list[Filling]]]:
+    def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> list[list[Filling]] | list[list[list[Filling]]]:
         """The most probable tokens for every `[MASK]`: per text a list with one list of `top_k` Fillings per mask.
 
         A list of texts gives a list of such results in the same order. In a text longer than the model each mask is
@@ -68,9 +66,7 @@ class Predictor:
             raise UsageError(f"top_k must be between 1 and {self.tokenizer.vocab_size}, not {top_k}")
         if "masked_lm" not in self.model.trained_heads:
             has = ", ".join(sorted(self.model.trained_heads)) or "none"
-            raise UsageError(
-                f"this model cannot fill masks: it has no trained masked_lm head (trained heads: {has})"
-            )
+            raise UsageError(f"this model cannot fill masks: it has no trained masked_lm head (trained heads: {has})")
         many = [texts] if isinstance(texts, str) else list(texts)
         for index, text in enumerate(many):
             check_text(text, index, len(many))

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from bertsmith import interrupt
 from bertsmith.batch import Batch, flat_batch
+from bertsmith.data.cuts.examples import Examples
 from bertsmith.tokenizers.tokenizer import SpecialIds
 
 TOKENS_PER_BATCH = 4096
@@ -36,6 +38,15 @@ def pair(first: np.ndarray, second: np.ndarray, special: SpecialIds) -> TokenSeq
     """`[CLS] first [SEP] second [SEP]`."""
     wrapped = np.concatenate(([special.cls], first, [special.sep], second, [special.sep])).astype(np.int64)
     return TokenSequence(wrapped, len(first) + 2)
+
+
+def sequences_of(examples: Examples, token_ids: npt.NDArray[np.int64]) -> list[TokenSequence]:
+    """The sequences that a cut made, with these ids (its own, or those after masking): (tokens,) int64."""
+    ends = np.cumsum(examples.lengths)
+    return [
+        TokenSequence(token_ids[start:stop], int((examples.type_ids[start:stop] == 0).sum()))
+        for start, stop in zip(ends - examples.lengths, ends, strict=True)
+    ]
 
 
 def batches(

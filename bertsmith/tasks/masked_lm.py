@@ -67,9 +67,7 @@ def evaluate_masked_lm(
         raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
     unknown = reader.labels[tokenizer.special.unk] / masked
     if unknown > 0.01:
-        warn(
-            f"{unknown:.1%} of the hidden tokens are [UNK] to this tokenizer: the figures are better than the model"
-        )
+        warn(f"{unknown:.1%} of the hidden tokens are [UNK] to this tokenizer: the figures are better than the model")
     return {
         "loss": loss / masked,
         "unigram_loss": unigram_loss(reader.labels),

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from bertsmith.console import Progress
 from bertsmith.data.config import CutConfig
-from bertsmith.data.corpus import Corpus
+from bertsmith.data.corpus import Corpus, make_part
 from bertsmith.data.cuts import cut_for
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.model import Model
-from bertsmith.tasks.forward import TokenSequence, batches, device_of
+from bertsmith.tasks.forward import TokenSequence, batches, device_of, sequences_of
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
 
@@ -62,19 +62,32 @@ def cut_pairs(
     """The pairs that a cut makes of a text, with their labels (pairs,) int64: 0 = belongs together, 1 = does not."""
     corpus = corpus_of(tokenizer, documents)
     cut = cut_for(config, tokenizer.special, seed)
+    if not cut.has_pairs:
+        raise UsageError(f"cut.name = {config.name!r} makes no pairs; use next_sentence")
+    if corpus.document_count < 2:
+        raise UsageError("false pairs need a second document: separate documents by a blank line")
     rows = cut.plan(corpus, epoch=0)
-    if len(rows) == 0 or (rows[:, 5] < 0).any():
-        raise UsageError(
-            f"the text gives no pairs under the cut {config.name}: it needs two documents of several sentences "
-            "(a blank line between documents)"
-        )
+    if len(rows) == 0:
+        raise UsageError(f"the text is too short to cut pairs from it ({corpus.sentence_count} sentences)")
     examples = cut.build(corpus, rows)
-    ends = np.cumsum(examples.lengths)
-    sequences = [
-        TokenSequence(examples.token_ids[start:stop], int((examples.type_ids[start:stop] == 0).sum()))
-        for start, stop in zip(ends - examples.lengths, ends, strict=True)
-    ]
-    return sequences, examples.labels
+    return sequences_of(examples, examples.token_ids), examples.labels
+
+
+def corpus_of(tokenizer: Tokenizer, documents: Iterable[Sequence[str]]) -> Corpus:
+    """A text as a corpus in memory, cut exactly as a prepared one. Sentences without any token are left out."""
+    ids, starts, sentences, counts = [], [], [], []
+    for document in documents:
+        encoding = tokenizer.encode_sentences(document)
+        lengths = encoding.lengths[encoding.lengths > 0]
+        if len(lengths):
+            ids.append(encoding.token_ids)
+            starts.append(encoding.word_starts)
+            sentences.append(lengths)
+            counts.append(len(lengths))
+    if not ids:
+        raise UsageError("the text holds no words")
+    part = make_part(np.concatenate(ids), np.concatenate(starts), np.concatenate(sentences), np.array(counts))
+    return Corpus([part], {"vocab_size": tokenizer.vocab_size})
 
 
 def pair_logits(model: Model, sequences: Sequence[TokenSequence]) -> torch.Tensor:
