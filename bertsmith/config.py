@@ -149,13 +149,23 @@ def _shown(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The ending `; did you mean X?` for the nearest known word, or nothing."""
+    """The ending `; did you mean X?` for the nearest known word, or nothing.
+
+    Dotted keys: a similar name in the same table first, then a similar whole key, then a similar name elsewhere.
+    """
     known = list(known)
-    last = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
-    near = difflib.get_close_matches(word, known, 1, 0.6)
-    if not near:
-        near = [last[name] for name in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(last), 1, 0.7)]
-    return f"; did you mean {near[0]}?" if near else ""
+    table, _, name = word.rpartition(".")
+    beside = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == table}
+    elsewhere = {key.rpartition(".")[2]: key for key in reversed(known)}
+    for wanted, choices, cutoff in (
+        (name, beside, 0.6),
+        (word, {key: key for key in known}, 0.75),
+        (name, elsewhere, 0.75),
+    ):
+        near = difflib.get_close_matches(wanted, choices, 1, cutoff)
+        if near:
+            return f"; did you mean {choices[near[0]]}?"
+    return ""
 
 
 # --- types in words ---------------------------------------------------------------------------------------------
