@@ -102,8 +102,8 @@ class BatchSource:
         rows = self.rows_per_epoch(epoch)
         if rows < self.batch_size:
             raise BertsmithError(
-                f"the {self.purpose} part of the corpus has {rows} sequences, fewer than one batch of {self.batch_size}; "
-                "prepare more text or set training.batch_size lower"
+                f"the {self.purpose} part of the corpus has {rows} sequences, fewer than one batch of "
+                f"{self.batch_size}; prepare more text or set training.batch_size lower"
             )
         return rows // self.batch_size
 
@@ -168,9 +168,9 @@ class _Steps(Dataset[list[MicroBatch] | BertsmithError]):
 
 
 def stream(source: BatchSource, start: int, stop: int, workers: int) -> Iterator[list[Batch]]:
-    """This rank's micro-batches of global steps start .. stop - 1, in order, made by `workers` processes (0 = this one).
+    """This rank's micro-batches of global steps start .. stop - 1, in order.
 
-    Close the iterator to end the workers; they also end with their parent, however it dies.
+    They are made by `workers` processes (0 = this one). Close the iterator to end the workers; they also end with their parent, however it dies.
     """
     if stop > start:
         source.place(start)  # the first plan is made before workers are forked, so that they share it

@@ -1,4 +1,4 @@
-"""The one way this package compiles a loop: numba without the interpreter lock, cached on disk where that is possible."""
+"""The one way this package compiles a loop: numba without the interpreter lock, cached on disk where possible."""
 
 from __future__ import annotations
 

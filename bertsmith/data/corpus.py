@@ -1,12 +1,12 @@
 """The corpus on disk: tokens in sentences in documents, memory-mapped. It knows nothing of objectives or masks.
 
-A corpus folder holds `manifest.json`, `tokenizer/` and parts: Arrow IPC files `train-00000.arrow`, `validation-00000.arrow`
-and so on, of one record batch with one row per document:
+A corpus folder holds `manifest.json`, `tokenizer/` and parts: Arrow IPC files `train-00000.arrow`,
+`validation-00000.arrow` and so on, of one record batch with one row per document:
 
-    token_ids    list<list<uint16 | uint32>>   sentences of a document, tokens of a sentence (uint16 where the vocabulary fits)
+    token_ids    list<list<uint16 | uint32>>   sentences of a document, tokens of a sentence
     word_starts  list<list<uint8>>             1 where a token starts a word, 0 where it continues one
 
-pyarrow, polars and datasets read them as they are. Parts are bounded in size and cut by input; no span crosses a part.
+Token ids are uint16 where the vocabulary fits. pyarrow, polars and datasets read them as they are. Parts are bounded in size and cut by input; no span crosses a part.
 """
 
 from __future__ import annotations

@@ -3,12 +3,17 @@
 Rate means masked / maskable tokens; special tokens are never chosen. Two budgets for one sequence:
 
     rounded      min(max_predictions, max(1, round(rate x length with special tokens)))     BERT
-    stochastic   int(rate x maskable tokens + U[0, 1))                                      RoBERTa, whole-word masking
+    stochastic   int(rate x maskable tokens + U[0, 1))                                      RoBERTa, wwm
 
-Two units: single tokens, drawn without replacement; or whole words, which are shuffled and taken in turn, one that would
-pass the budget being skipped (google-research/bert). A chosen token becomes [MASK], a random token or stays, in the given
-shares, drawn for each token (as published, also under whole words) or once for each word. Random tokens are drawn from the
-whole vocabulary without its special tokens (Google's code includes them; they are five in thirty thousand).
+Two units: single tokens, drawn without replacement; or whole words. Under the rounded budget words are taken as
+google-research/bert does: shuffled, one that would pass the budget is skipped, which disfavours long words (at 64
+tokens a word of four pieces is masked at 11 %, one of one piece at 18 %). Under the stochastic budget every word has
+the same chance whatever its length, and the budget is met on average: the shuffled words are laid on a circle, and
+those are masked that start within `budget` tokens of a random place on it.
+
+A chosen token becomes [MASK], a random token or stays, in the given shares, drawn for each token (as published, also
+under whole words) or once for each word. Random tokens come from the whole vocabulary without its special tokens
+(Google's code includes them; they are five in thirty thousand).
 """
 
 from __future__ import annotations
@@ -26,9 +31,10 @@ from bertsmith.data.randomness import SHIFT_32, below_one, draw_one, key, unifor
 if TYPE_CHECKING:
     from bertsmith.tokenizers.tokenizer import SpecialIds
 
-# Each sequence has one stream of draws: number 0 is the budget's, then come the choices, then one for each position.
+# Each sequence has one stream of draws: 0 is the budget's, 1 the circle's, then come the choices, then the positions.
 BUDGET_DRAW = 0
-FIRST_CHOICE = 1
+ENTRY_DRAW = 1
+FIRST_CHOICE = 2
 FIRST_TREATMENT = 2**32
 
 LOWER_32 = np.uint64(2**32 - 1)
@@ -152,7 +158,7 @@ def _choose_words(
     longest: int,
     chosen: npt.NDArray[np.uint8],
 ) -> None:
-    """Set `chosen` at whole words, drawn in random order as long as they fit the budget."""
+    """Set `chosen` at whole words, in the order of a Fisher-Yates shuffle."""
     starts = np.empty(longest, dtype=np.int64)
     sizes = np.empty(longest, dtype=np.int64)
     start = 0
@@ -161,16 +167,47 @@ def _choose_words(
         stream = draw_one(key, indices[sequence])
         words, maskable = _find_words(units, start, stop, starts, sizes)
         budget = _budget(maskable, stop - start, stream, rate, stochastic, max_predictions)
+        if stochastic and budget > 0:
+            words, budget = _enter_circle(starts, sizes, words, maskable, budget, stream, chosen)
         turn = 0
         while budget > 0 and turn < words:
             other = turn + below_one(draw_one(stream, FIRST_CHOICE + turn), words - turn)
             starts[turn], starts[other] = starts[other], starts[turn]
             sizes[turn], sizes[other] = sizes[other], sizes[turn]
-            if sizes[turn] <= budget:
+            if stochastic or sizes[turn] <= budget:
                 budget -= sizes[turn]
                 chosen[starts[turn] : starts[turn] + sizes[turn]] = 1
             turn += 1
+        if stochastic and budget > 0:  # all the way round, back to the word that was entered in its middle
+            chosen[starts[words] : starts[words] + sizes[words]] = 1
         start = stop
+
+
+@kernel
+def _enter_circle(
+    starts: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    words: int,
+    maskable: int,
+    budget: int,
+    stream: np.uint64,
+    chosen: npt.NDArray[np.uint8],
+) -> tuple[int, int]:
+    """Enter the circle of words at a random token; returns how many words lie ahead and the budget left for them.
+
+    The word entered moves behind the others. Entered at its first token it is chosen, else its rest uses up budget.
+    """
+    place = below_one(draw_one(stream, ENTRY_DRAW), maskable)
+    word = 0
+    while place >= sizes[word]:
+        place -= sizes[word]
+        word += 1
+    last = words - 1
+    starts[word], starts[last] = starts[last], starts[word]
+    sizes[word], sizes[last] = sizes[last], sizes[word]
+    if place == 0:
+        chosen[starts[last] : starts[last] + sizes[last]] = 1
+    return last, budget - (sizes[last] - place)
 
 
 @kernel

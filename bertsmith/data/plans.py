@@ -1,7 +1,7 @@
 """Plans on disk: written once, memory-mapped by every rank and loader worker.
 
-A plan file is the rows as int32 (rows, 6), followed by the SHA-256 of those bytes. It can always be computed again, so a
-damaged one is replaced.
+A plan file is the rows as int32 (rows, 6), followed by the SHA-256 of those bytes. It can always be computed again,
+so a damaged one is replaced.
 """
 
 from __future__ import annotations

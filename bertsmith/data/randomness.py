@@ -1,9 +1,9 @@
 """Randomness as a function: every draw is a hash of (seed, purpose, numbers, counter), never the state of a generator.
 
-The hash is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014) applied
-to a key plus a multiple of the golden ratio: `draw(key, i) = mix(key + (i + 1) * GAMMA)`. A key is such a draw itself, so
-streams nest: seed and purpose -> epoch -> row -> draw. The same values come out of numpy (`draw`, `uniform`), of compiled
-code (`draw_one`, `uniform_one`, `below_one`), on every machine and in every version.
+The hash is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)
+applied to a key plus a multiple of the golden ratio: `draw(key, i) = mix(key + (i + 1) * GAMMA)`. A key is such a draw
+itself, so streams nest: seed and purpose -> epoch -> row -> draw. The same values come out of numpy (`draw`,
+`uniform`) and of compiled code (`draw_one`, `uniform_one`, `below_one`), on every machine and in every version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ONE = np.uint64(1)
 SHIFT_11, SHIFT_27, SHIFT_30, SHIFT_31, SHIFT_32 = (np.uint64(n) for n in (11, 27, 30, 31, 32))
 UNIT = 2.0**-53
 
-PERMUTATION_ROUNDS = 64  # 6 log2(n) rounds bring swap-or-not near a random permutation; the last bits matter little here
+PERMUTATION_ROUNDS = 64  # near a random permutation; every round halves what is left of the old order
 
 
 @kernel
@@ -49,7 +49,7 @@ def uniform_one(bits: np.uint64) -> float:
 
 @kernel
 def below_one(bits: np.uint64, bound: int) -> int:
-    """64 random bits as an integer in [0, bound), bound < 2**32, by a multiplication; uneven by less than bound / 2**32."""
+    """64 random bits as an integer in [0, bound), bound < 2**32; no value is favoured by more than bound / 2**32."""
     return np.int64(((bits >> SHIFT_32) * np.uint64(bound)) >> SHIFT_32)
 
 

@@ -23,7 +23,7 @@ CONTINUES, STARTS, SPECIAL = 0, 1, 2
 class Examples(NamedTuple):
     """Sequences laid end to end, not yet masked.
 
-    token_ids, type_ids: (tokens,) int64. lengths: (sequences,) int64. labels: (sequences,) int64, -1 where there is none.
+    token_ids, type_ids: (tokens,) int64. lengths: (sequences,) int64. labels: (sequences,) int64, -1 for none.
     units: (tokens,) uint8: 1 starts a word, 0 continues the word before it, 2 is a special token that is never masked.
     The first token of a segment always starts a word, even where the cut fell inside one.
     """
