@@ -1,0 +1,50 @@
+"""The encoder: embeddings, layers, and a pooler where a head asks for one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from bertsmith.batch import Batch
+from bertsmith.models.config import EncoderConfig
+from bertsmith.models.embeddings import Embeddings
+from bertsmith.models.layers import AttentionFunction, Layer
+from bertsmith.models.layout import layout_of
+
+
+class Encoded(NamedTuple):
+    """hidden_states: (tokens, hidden), flat as the batch; pooled: (sequences, hidden), None without a pooler."""
+
+    hidden_states: Tensor
+    pooled: Tensor | None
+
+
+class Encoder(nn.Module):
+    """Works on a flat (tokens, hidden) matrix: no padding outside attention.
+
+    `layers[i].compile(dynamic=True)` compiles one layer in place without changing any name. With
+    `activation_checkpointing` set, training keeps only the layers' inputs and computes the rest again on the way back.
+    """
+
+    def __init__(self, config: EncoderConfig, *, pooler: bool, attention: AttentionFunction) -> None:
+        super().__init__()
+        self.activation_checkpointing = False
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config, attention) for _ in range(config.layers))
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
+
+    def forward(self, batch: Batch) -> Encoded:
+        """Encodes every token of the batch, whose positions must stay below max_positions."""
+        layout = layout_of(batch.lengths, batch.token_ids.device)
+        hidden_states = self.embeddings(batch.token_ids, batch.type_ids, batch.positions)
+        for layer in self.layers:
+            if self.activation_checkpointing and self.training:
+                # The generator's state is kept and restored, so the second pass drops out the same elements.
+                hidden_states = checkpoint(layer, hidden_states, layout, use_reentrant=False)
+            else:
+                hidden_states = layer(hidden_states, layout)
+        if self.pooler is None:
+            return Encoded(hidden_states, None)
+        return Encoded(hidden_states, self.pooler(hidden_states.index_select(0, layout.starts)).tanh())

@@ -1,0 +1,40 @@
+"""What turns hidden states into scores. `HEADS` is the explicit table; a new head is one class and one line in it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertsmith.models.config import EncoderConfig
+from bertsmith.models.layers import ACTIVATIONS
+
+
+class MaskedLMHead(nn.Module):
+    """Dense, activation, LayerNorm, then the word embedding as output matrix with a bias of its own (tied decoder)."""
+
+    needs_pooler = False
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+
+    def forward(self, hidden_rows: Tensor, word_embedding: Tensor) -> Tensor:
+        """(rows, hidden), (vocabulary, hidden) -> logits (rows, vocabulary)."""
+        transformed = self.norm(self.activation(self.transform(hidden_rows)))
+        return F.linear(transformed, word_embedding, self.bias)
+
+
+class PairHead(nn.Linear):
+    """Judges two segments from the pooled first token: class 0 = the second follows the first, 1 = it does not."""
+
+    needs_pooler = True
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config.hidden_size, 2)
+
+
+HEADS: dict[str, type[MaskedLMHead] | type[PairHead]] = {"masked_lm": MaskedLMHead, "pair": PairHead}

@@ -1,0 +1,112 @@
+"""An encoder with its heads, and how many parameters its parts have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.batch import Batch
+from bertsmith.errors import UsageError
+from bertsmith.models.config import EncoderConfig
+from bertsmith.models.encoder import Encoded, Encoder
+from bertsmith.models.families import FAMILIES
+from bertsmith.models.heads import HEADS
+from bertsmith.models.initialization import initialize
+from bertsmith.models.layers import AttentionFunction, device_attention
+
+
+class Model(nn.Module):
+    """encoder + heads ("masked_lm", "pair"); `model(batch)` encodes, a head is asked for the rows that matter only.
+
+    config: resolved. trained_heads: the heads that came with weights from a folder; empty for a new model.
+    """
+
+    trained_heads: tuple[str, ...]
+
+    def __init__(self, config: EncoderConfig, heads: Sequence[str], attention: AttentionFunction) -> None:
+        super().__init__()
+        self.config = config
+        self.trained_heads = ()
+        pooler = any(HEADS[name].needs_pooler for name in heads)
+        self.encoder = Encoder(config, pooler=pooler, attention=attention)
+        self.heads = nn.ModuleDict({name: HEADS[name](config) for name in heads})
+
+    def forward(self, batch: Batch) -> Encoded:
+        """Encodes the batch."""
+        return self.encoder(batch)
+
+    def masked_lm(self, hidden_rows: Tensor) -> Tensor:
+        """(rows, hidden) -> logits over the vocabulary (rows, vocabulary)."""
+        return self.heads["masked_lm"](hidden_rows, self.encoder.embeddings.words.weight)
+
+    def pair(self, pooled: Tensor) -> Tensor:
+        """(sequences, hidden) -> logits (sequences, 2); class 0 = is next, 1 = random."""
+        return self.heads["pair"](pooled)
+
+
+def skeleton(
+    config: EncoderConfig, heads: Sequence[str], attention: AttentionFunction = device_attention
+) -> Model:
+    """The model without storage (meta device): shapes and names only. Raises UsageError for a bad config or head."""
+    config = config.resolved()
+    if config.family not in FAMILIES:
+        raise UsageError(f"model.family = {config.family!r} is not one of {', '.join(FAMILIES)}")
+    config.check()
+    for name in heads:
+        if name not in HEADS:
+            raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")
+    with torch.device("meta"):
+        return Model(config, heads, attention)
+
+
+def build_model(
+    config: EncoderConfig, heads: Sequence[str], seed: int, attention: AttentionFunction = device_attention
+) -> Model:
+    """A new fp32 model on the CPU in training mode, its weights a function of (config, seed)."""
+    model = skeleton(config, heads, attention).to_empty(device="cpu")
+    initialize(model.named_parameters(), config.init_std, seed)
+    return model
+
+
+PARTS = {
+    "encoder.embeddings.words": "word_embeddings",
+    "encoder.embeddings.positions": "position_embeddings",
+    "encoder.embeddings.types": "type_embeddings",
+    "encoder.pooler": "pooler",
+    "heads.masked_lm": "masked_lm_head",
+    "heads.pair": "pair_head",
+}
+
+
+def _part_of(name: str) -> str:
+    for prefix, part in PARTS.items():
+        if name.startswith(prefix + "."):
+            return part
+    if "norm." in name:
+        return "layer_norms"
+    return "attention" if ".attention." in name else "feed_forward"
+
+
+def parameter_parts(model: Model) -> dict[str, int]:
+    """Parameters by part; tied weights count once, and the norm of a head belongs to the head."""
+    parts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        part = _part_of(name)
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    return parts
+
+
+def count_parameters(config: EncoderConfig, heads: Sequence[str]) -> dict[str, object]:
+    """{encoder, total, parts} as `inspect` prints them, without allocating anything.
+
+    encoder: the family's published base class (with its pooler, trained or not); total: what is trained with these
+    heads; parts: parameter_parts of the latter.
+    """
+    model = skeleton(config, heads)
+    parts = parameter_parts(model)
+    encoder = sum(parameter.numel() for parameter in model.encoder.parameters())
+    if model.encoder.pooler is None and FAMILIES[model.config.family].has_pooler:
+        encoder += model.config.hidden_size * (model.config.hidden_size + 1)
+    return {"encoder": encoder, "total": sum(parts.values()), "parts": parts}

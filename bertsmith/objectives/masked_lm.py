@@ -1,0 +1,25 @@
+"""Predicting the masked tokens (Devlin et al., 2018)."""
+
+from __future__ import annotations
+
+from bertsmith.batch import Batch
+from bertsmith.models.encoder import Encoded
+from bertsmith.models.model import Model
+from bertsmith.objectives.objective import Score, count_targets, cross_entropy
+
+
+class MaskedLM:
+    """Cross-entropy of the original tokens at the chosen positions; the head sees those rows only."""
+
+    name = "masked_lm"
+    heads = ("masked_lm",)
+
+    def count(self, batch: Batch) -> int:
+        """Chosen positions in the batch."""
+        return count_targets(batch, self.name)
+
+    def score(self, model: Model, encoded: Encoded, batch: Batch) -> Score:
+        """Rows of the target are tokens of the flat batch."""
+        target = batch.targets[self.name]
+        logits = model.masked_lm(encoded.hidden_states.index_select(0, target.rows))
+        return cross_entropy(logits, target.labels)
