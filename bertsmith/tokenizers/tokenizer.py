@@ -95,7 +95,7 @@ class Tokenizer:
 
     @cached_property
     def _is_start(self) -> np.ndarray:
-        """(vocab_size,) uint8: 0 for pieces that continue a word. No word begins with "##": punctuation stands alone."""
+        """(vocab_size,) uint8: 0 for pieces that continue a word; none begins one, as punctuation stands alone."""
         return np.array([not is_continuation(token) for token in self.tokens], np.uint8)
 
     def encode_sentences(self, sentences: Sequence[str], segment: words.Segmenter = words.segment) -> Encoding:

@@ -45,7 +45,7 @@ class WordPieces:
     """Divides a word into the longest pieces of a vocabulary, from the left."""
 
     def __init__(self, ids: Mapping[str, int], unknown: int) -> None:
-        self._firsts = {token: i for token, i in ids.items()}
+        self._firsts = dict(ids)
         self._continuations = {
             token[len(CONTINUATION) :]: i for token, i in ids.items() if token.startswith(CONTINUATION)
         }

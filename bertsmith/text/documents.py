@@ -1,0 +1,106 @@
+"""Documents as raw lines, streamed from text, JSON lines and Parquet files at bounded memory.
+
+Whatever cannot be used is left out and counted by reason with its file and line; nothing raises a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from bertsmith.text.config import TextConfig
+from bertsmith.text.lines import LONGEST_LINE, NumberedText, cut_text, jsonl_texts, text_lines
+from bertsmith.text.skipped import Skipped
+from bertsmith.text.sources import Source, UnusableFile, find, open_source
+from bertsmith.text.tables import parquet_texts
+
+__all__ = ["LARGEST_DOCUMENT", "RawDocument", "Skipped", "Source", "find", "read"]
+
+LARGEST_DOCUMENT = 8 * 2**20  # characters; what is longer becomes several documents
+
+
+class RawDocument(NamedTuple):
+    """The lines of one document as they stand in the file, decoded but not cleaned; none of them blank.
+
+    first_line: number (from 1) of its first line, JSON line or table row. position: bytes of the file on disk taken in
+    when it ended, for progress.
+    """
+
+    file: str
+    first_line: int
+    lines: list[str]
+    position: int
+
+
+def read(source: Source, config: TextConfig, skipped: Skipped) -> Iterator[RawDocument]:
+    """The documents of one file, in order.
+
+    .txt: one sentence or paragraph a line, a blank line between documents. .jsonl: one document a line, in the field
+    `config.field`, whose newlines separate paragraphs. .parquet: one document a row, in the column `config.field`.
+    A line is cut at 1 MiB, a document at 8 Mi characters. Raises BertsmithError when `skipped.fail` is set.
+    """
+    name = str(source.path)
+    try:
+        before = os.stat(source.path)
+        yield from _read(source, config, skipped)
+        after = os.stat(source.path)
+        if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+            skipped.add("the file changed while it was read", name)
+    except OSError as error:
+        skipped.add(f"the file cannot be read ({error.strerror or error})", name)
+
+
+def _read(source: Source, config: TextConfig, skipped: Skipped) -> Iterator[RawDocument]:
+    name = str(source.path)
+    try:
+        with open_source(source) as stream:
+            position = stream.position
+            if source.kind == "txt":
+                lines = text_lines(stream, name, skipped)
+            elif source.kind == "jsonl":
+                lines = _paragraphs(jsonl_texts(stream, name, config.field, skipped), name, skipped)
+            else:
+                progress = [0.0]
+                texts = parquet_texts(stream, name, config.field, skipped, progress)
+                lines = _paragraphs(texts, name, skipped)
+                position = lambda: int(progress[0] * source.size)  # noqa: E731
+            yield from _documents(lines, name, position, skipped)
+    except UnusableFile as error:
+        skipped.add(str(error), name)
+
+
+def _documents(
+    lines: Iterator[NumberedText], name: str, position: Callable[[], int], skipped: Skipped
+) -> Iterator[RawDocument]:
+    """Group lines into documents at blank lines; a document that grows too large is cut in two."""
+    document: list[str] = []
+    first = size = 0
+    for number, text in lines:
+        if not text or text.isspace():
+            if document:
+                yield RawDocument(name, first, document, position())
+                document, size = [], 0
+            continue
+        if size + len(text) > LARGEST_DOCUMENT:
+            skipped.note("document cut", f"{name}:{number}")
+            yield RawDocument(name, first, document, position())
+            document, size = [], 0
+        if not document:
+            first = number
+        document.append(text)
+        size += len(text)
+    if document:
+        yield RawDocument(name, first, document, position())
+
+
+def _paragraphs(texts: Iterator[NumberedText], name: str, skipped: Skipped) -> Iterator[NumberedText]:
+    """The paragraphs of each text as lines, and a blank line after each text."""
+    for number, text in texts:
+        for line in text.split("\n"):
+            if len(line) > LONGEST_LINE:
+                skipped.note("line cut", f"{name}:{number}")
+                yield from ((number, piece) for piece in cut_text(line))
+            elif line and not line.isspace():
+                yield number, line
+        yield number, ""

@@ -1,0 +1,83 @@
+"""Texts of Parquet files, a few rows at a time."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from bertsmith.text.lines import NumberedText
+from bertsmith.text.skipped import Skipped
+from bertsmith.text.sources import Stream, UnusableFile
+
+ROWS_AT_ONCE = 64
+
+
+def parquet_texts(
+    stream: Stream, name: str, column: str, skipped: Skipped, progress: list[float]
+) -> Iterator[NumberedText]:
+    """The text of each row; rows without it are skipped and counted. `progress[0]` is the share of rows read.
+
+    Raises UnusableFile when the file is no Parquet file or has no such column of text.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    with _seekable(stream) as file:
+        try:
+            table = parquet.ParquetFile(file)
+            _check_column(table.schema_arrow, column)
+            rows = max(1, table.metadata.num_rows)
+            number = 0
+            for batch in table.iter_batches(ROWS_AT_ONCE, columns=[column], use_threads=False):
+                for value in batch.column(0):
+                    number += 1
+                    text = _text(value, f"{name}:{number}", skipped)
+                    if text is not None:
+                        yield number, text
+                progress[0] = number / rows
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise UnusableFile("the Parquet file is damaged") from error
+
+
+def _check_column(schema: Any, column: str) -> None:
+    import pyarrow as pa
+
+    if column not in schema.names:
+        raise UnusableFile(
+            f"no column {column!r} (text.field names the one to read; there are: {', '.join(schema.names)})"
+        )
+    kind = schema.field(column).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise UnusableFile(f"column {column!r} is not text but {kind}")
+
+
+def _text(value: Any, place: str, skipped: Skipped) -> str | None:
+    try:
+        text = value.as_py()
+    except UnicodeDecodeError:
+        skipped.add("not UTF-8", place)
+        return None
+    if text is None:
+        skipped.add("row without text", place)
+    elif "\0" in text:
+        skipped.add("NUL character", place)
+        return None
+    return text
+
+
+@contextmanager
+def _seekable(stream: Stream) -> Iterator[BinaryIO]:
+    """Parquet is read from its end, so a compressed file is first unpacked to a temporary one."""
+    if not stream.compressed:
+        yield stream.file
+        return
+    with tempfile.TemporaryFile() as unpacked:
+        shutil.copyfileobj(cast(BinaryIO, stream), unpacked, 1 << 20)
+        unpacked.seek(0)
+        yield cast(BinaryIO, unpacked)
