@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,11 +55,13 @@ def save(folder: Path, state: State, details: Mapping[str, Any], extra: Mapping[
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors; a full disk is one line, not the library's error."""
+    """Write tensors as safetensors. Raises OSError, as any other write does, when the disk is full or refuses."""
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
-        raise BertsmithError(f"{path.parent}: could not be written ({error}); the checkpoints before it are kept") from error
+        full = f"os error {errno.ENOSPC}" in str(error)
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number) if full else str(error), str(path)) from error
 
 
 def remove(path: Path) -> None:

@@ -84,6 +84,11 @@ def broken_promises(record: Record, machine: Mapping[str, str], world: int) -> l
     return changed
 
 
+def record_from(values: Mapping[str, Any]) -> Record:
+    """A record from its values as JSON."""
+    return Record(**{**values, "settings": Settings(**values["settings"])})
+
+
 def write_record(path: Path, record: Record) -> None:
     """Write environment.json as a whole."""
     store.write_atomic(path, (json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n").encode())
@@ -95,7 +100,7 @@ def read_record(path: Path) -> Record:
         values = json.loads(path.read_bytes())
         if values.pop("format") != FORMAT:
             raise BertsmithError(f"{path}: written by another version of bertsmith; choose another --out")
-        return Record(**{**values, "settings": Settings(**values["settings"])})
+        return record_from(values)
     except OSError as error:
         raise store.explain(error, path) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

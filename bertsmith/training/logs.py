@@ -14,7 +14,7 @@ from bertsmith.training.state import Step
 
 @dataclass
 class Interval:
-    """Sums over the steps since the last line. It goes into checkpoints, so that a resumed run writes the same lines."""
+    """Sums over the steps since the last line; kept in checkpoints, so that a resumed run writes the same lines."""
 
     losses: dict[str, float] = field(default_factory=dict)
     correct: dict[str, float] = field(default_factory=dict)
@@ -67,9 +67,11 @@ class Logs:
         """Continue after `step`: later lines, and a half-written last one, are cut off first."""
         self.path = run / "metrics.jsonl"
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
-        self.validated = max((line["step"] for line in kept if "validation" in line), default=-1)
+        validations = [line for line in kept if "validation" in line]
+        self.validated = validations[-1]["step"] if validations else -1
+        self.last_validation: dict[str, float] = validations[-1]["validation"] if validations else {}
         store.write_atomic(self.path, "".join(_render(line) for line in kept).encode())
-        self._file = open(self.path, "a", encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8")
         self._board = _open_board(run / "tensorboard", step)
 
     def train(self, line: Mapping[str, Any]) -> None:
@@ -82,7 +84,7 @@ class Logs:
     def validation(self, step: int, values: Mapping[str, float]) -> None:
         """Write one validation; its keys are TASK_METRIC."""
         self._write({"step": step, "validation": dict(values)})
-        self.validated = step
+        self.validated, self.last_validation = step, dict(values)
         tasks = ("masked_lm", "pair")
         named = {f"eval/{t}/{k.removeprefix(t + '_')}": v for k, v in values.items() for t in tasks if k.startswith(t)}
         self._show(named, step)

@@ -81,12 +81,15 @@ def _accumulate(state: State, micro_batches: Sequence[Batch], counts: dict[str, 
 def _reduce(state: State, sums: Tensor, device: Device) -> tuple[dict[str, float], dict[str, float], str]:
     """Losses, correct answers and the wish to stop, agreed over the ranks: all of them go on or none does."""
     size = len(state.objectives)
-    signals = [float(interrupt.requested() == name) for name in SIGNALS[1:]]
-    totals = device.sum([*sums.flatten().tolist(), *signals])
+    totals = device.sum(sums.flatten().tolist())
     names = [objective.name for objective in state.objectives]
-    stop = max((i + 1 for i, asked in enumerate(totals[2 * size :]) if asked), default=0)
-    losses, correct = totals[:size], totals[size : 2 * size]
-    return dict(zip(names, losses, strict=True)), dict(zip(names, correct, strict=True)), SIGNALS[stop]
+    losses, correct = dict(zip(names, totals[:size], strict=True)), dict(zip(names, totals[size:], strict=True))
+    return losses, correct, agreed_signal(device)
+
+
+def agreed_signal(device: Device) -> str:
+    """The signal that asked any rank to stop, or ""; the same answer on every rank."""
+    return SIGNALS[int(device.maximum(SIGNALS.index(interrupt.requested())))]
 
 
 def _not_finite(state: State, losses: dict[str, float], norm: float) -> BertsmithError:

@@ -14,7 +14,7 @@ from bertsmith.batch import Batch
 from bertsmith.data.batches import BatchSource
 from bertsmith.data.corpus import Corpus
 from bertsmith.training.config import TrainingConfig
-from bertsmith.training.device import Device
+from bertsmith.training.device import Device, eager_only
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.state import State
 
@@ -53,7 +53,7 @@ class Validation:
         sums = torch.zeros(len(names), 3, dtype=torch.float64)
         unigram, stopped = 0.0, 0.0
         state.model.eval()
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with torch.no_grad(), eager_only():
             for batch in self._batches:
                 if interrupt.requested():
                     stopped = 1.0

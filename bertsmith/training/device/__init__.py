@@ -1,6 +1,6 @@
 """What the rest of training does not know: ranks, number formats and compilation."""
 
-from bertsmith.training.device.compilation import compile_layers, uncompile_layers
+from bertsmith.training.device.compilation import compile_layers, eager_only, uncompile_layers
 from bertsmith.training.device.precision import (
     DTYPES,
     choose_fp32_backend,
@@ -16,6 +16,7 @@ __all__ = [
     "Device",
     "choose_fp32_backend",
     "compile_layers",
+    "eager_only",
     "open_device",
     "seed_dropout",
     "set_fp32_backend",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -15,11 +15,9 @@ def compile_layers(layers: Iterable[nn.Module]) -> None:
     A resumed run meets other shapes first than the run it continues. Dynamic from the first call, and with sizes that
     happen to be equal not taken for the same size (no duck shapes), the kernels do not depend on which came first.
     """
-    import torch._dynamo
     import torch.fx.experimental._config as symbolic_shapes
 
     symbolic_shapes.use_duck_shape = False
-    torch._dynamo.config.error_on_recompile = False
     for layer in layers:
         layer.compile(dynamic=True)
 
@@ -27,5 +25,9 @@ def compile_layers(layers: Iterable[nn.Module]) -> None:
 def uncompile_layers(layers: Iterable[nn.Module]) -> None:
     """Back to eager: for a machine without a C++ compiler."""
     for layer in layers:
-        cast(object, layer).__dict__["_compiled_call_impl"] = None
-    torch.compiler.reset()
+        layer._compiled_call_impl = None
+
+
+def eager_only() -> AbstractContextManager[object]:
+    """Inside, compiled layers run eagerly: validation is not worth kernels of its own."""
+    return torch.compiler.set_stance("force_eager")

@@ -12,8 +12,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 DEFAULT_BACKEND = "default"
 BACKENDS = {DEFAULT_BACKEND: "none", "onednn_tf32": "tf32", "onednn_bf16": "bf16"}
-"""Values of torch.backends.mkldnn.matmul.fp32_precision. On some CPUs oneDNN is twice as fast as torch's own choice and
-only reached by permitting a shorter format that it then does not use; on others it does round, so each is tried first."""
+"""Values of torch.backends.mkldnn.matmul.fp32_precision. On some CPUs oneDNN is twice as fast as torch's own choice,
+and reached only by permitting a shorter format that it then does not use; on others it does round: each is tried."""
 WORTHWHILE = 0.85  # the time it may take relative to torch's choice
 TOLERATED = 2.0  # the error it may have relative to torch's choice
 

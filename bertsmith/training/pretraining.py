@@ -1,0 +1,141 @@
+"""Pretraining in one run folder: begin, go on, or say that it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertsmith import console, store
+from bertsmith.data.batches import BatchSource
+from bertsmith.data.corpus import Corpus
+from bertsmith.errors import BertsmithError
+from bertsmith.models.model import Model
+from bertsmith.training.device import Device, open_device, set_fp32_backend, set_threads
+from bertsmith.training.environment import Record, Settings, broken_promises, machine_facts, record_from
+from bertsmith.training.initial import initial_model, input_fingerprints
+from bertsmith.training.logs import Interval
+from bertsmith.training.measurement import settle
+from bertsmith.training.plan import PretrainingPlan, open_sources
+from bertsmith.training.run import PretrainingResult, Run
+from bertsmith.training.run_folder import RunFolder, resolved
+from bertsmith.training.setup import build_state
+from bertsmith.training.state import State
+from bertsmith.training.validation import Baselines, Validation
+
+
+def pretrain(plan: PretrainingPlan, corpus: Path, out: Path, init: Path | None = None) -> PretrainingResult:
+    """Train a model on the corpus folder into the run folder `out`, or go on with the run that is there.
+
+    The same call again resumes an unfinished run bit for bit and returns the result of a finished one. `init`: a model
+    folder whose weights to start from. Under torchrun every rank calls it.
+    Raises UsageError (another plan, corpus or initial model than the run there; a plan that contradicts itself),
+    Stopped or Interrupted after a signal, with a checkpoint saved, and BertsmithError when training fails.
+    """
+    folder = RunFolder(Path(out))
+    with open_device() as device, ExitStack() as stack:
+        device.on_main(lambda: _enter(stack, folder))
+        text = Corpus.open(corpus)
+        plan = replace(plan, model=replace(plan.model, vocab_size=text.tokenizer.vocab_size).resolved())
+        plan.check()
+        inputs = input_fingerprints(text, init)
+        found = device.on_main(lambda: _find(folder, plan, inputs))
+        if found["result"]:
+            console.say(f"{folder.path}: this run is finished")
+            return PretrainingResult(**found["result"])
+        record = record_from(found["record"]) if found["record"] else None
+        try:
+            run = _open_run(plan, text, Corpus.open(corpus, "validation"), folder, record, inputs, init, device)
+            return run.train()
+        except torch.OutOfMemoryError as error:
+            raise BertsmithError(
+                "out of memory; set training.micro_batch to a part of training.batch_size (same result, less memory)"
+                " or training.activation_checkpointing to true"
+            ) from error
+
+
+def _enter(stack: ExitStack, folder: RunFolder) -> None:
+    stack.enter_context(store.locked(folder.path))
+    folder.refuse_foreign()
+    folder.sweep()
+
+
+def _find(folder: RunFolder, plan: PretrainingPlan, inputs: dict[str, str]) -> dict[str, Any]:
+    """The record and the result in the run folder, as JSON, for every rank."""
+    record = folder.record(plan, inputs)
+    return {"record": asdict(record) if record else None, "result": folder.result() if record else None}
+
+
+def _open_run(
+    plan: PretrainingPlan,
+    text: Corpus,
+    validation_text: Corpus,
+    folder: RunFolder,
+    record: Record | None,
+    inputs: dict[str, str],
+    init: Path | None,
+    device: Device,
+) -> Run:
+    """Everything up to step 1, or up to the step resumed from."""
+    sources = open_sources(plan, text, device, folder.plans)
+    for source in sources:
+        source.steps_per_epoch(0)  # a corpus smaller than one batch is an error now, not at step 1
+    initial = initial_model(plan, text, init)
+    if record is None:
+        state, record = _begin(plan, folder, inputs, initial, sources, device)
+    else:
+        state = _reopen(plan, record, initial, device)
+    plan = resolved(plan, record.settings)
+    baselines = Baselines(text)
+    validation = Validation(plan, validation_text, baselines, device)
+    if not validation.sequences:
+        console.warn("the corpus has no validation part long enough for one sequence: nothing is validated")
+    run = Run(plan, folder, device, state, sources, validation, baselines, text.tokenizer, inputs, Interval())
+    run.restore()
+    run.require_space()
+    return run
+
+
+def _begin(
+    plan: PretrainingPlan,
+    folder: RunFolder,
+    inputs: dict[str, str],
+    initial: Callable[[], Model],
+    sources: list[BatchSource],
+    device: Device,
+) -> tuple[State, Record]:
+    """Settle what is left to choose, and write it down before anything is trained."""
+    settings = settle(plan, initial, sources, device)
+    state, settings = build_state(plan, settings, initial, device)
+    final = resolved(plan, settings)
+    record = Record(plan.values(), final.values(), inputs, settings, machine_facts(device.torch_device))
+    device.on_main(lambda: folder.start(plan, record))
+    _introduce(plan, settings, state)
+    return state, record
+
+
+def _reopen(plan: PretrainingPlan, record: Record, initial: Callable[[], Model], device: Device) -> State:
+    """The state as the run was started, with the settings it was started with."""
+    settings = record.settings
+    set_threads(settings.threads, device.local_world)
+    set_fp32_backend(settings.fp32_backend)
+    changed = broken_promises(record, machine_facts(device.torch_device), device.world)
+    state, now = build_state(plan, settings, initial, device)
+    if now.compiled != settings.compiled:
+        changed.append("compiled -> not compiled")
+    if changed:
+        console.warn(f"{'; '.join(changed)}: the run goes on, but no longer bit for bit")
+    return state
+
+
+def _introduce(plan: PretrainingPlan, settings: Settings, state: State) -> None:
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    kind = f"{settings.precision}, {'compiled' if settings.compiled else 'not compiled'}"
+    console.say(
+        f"{plan.recipe_name or 'model'}: {console.count(parameters)} parameters, {settings.steps} steps of"
+        f" {plan.training.batch_size} sequences, {kind}, {settings.threads} threads, {settings.world} rank(s)"
+    )

@@ -1,0 +1,126 @@
+"""The folder of a run: what the same line typed again finds there, and what it may change."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bertsmith import config, store
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.training import checkpoint
+from bertsmith.training.config import BUDGETS
+from bertsmith.training.environment import Record, Settings, read_record, write_record
+from bertsmith.training.plan import PretrainingPlan
+
+FREE = frozenset(f"training.{name}" for name in ("save_every", "keep", "log_every", "workers"))
+"""What a resumed run may change: none of it reaches the weights."""
+
+
+class RunFolder:
+    """Names inside RUN, and the record in it (None when nothing was settled yet)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_file = path / "environment.json"
+        self.recipe_file = path / "recipe.toml"
+        self.result_file = path / "result.json"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+        self.plans = path / ".plans"
+
+    def refuse_foreign(self) -> None:
+        """UsageError when the folder holds something that is no run."""
+        if not self.record_file.exists() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+            raise UsageError(f"{self.path}: is not empty and holds no run; choose another --out")
+
+    def record(self, plan: PretrainingPlan, inputs: Mapping[str, str]) -> Record | None:
+        """What an earlier line settled, or None to start anew.
+
+        UsageError naming the field when the run there was asked for something else and has a checkpoint to lose.
+        """
+        if not self.record_file.exists():
+            return None
+        started = bool(checkpoint.steps_in(self.checkpoints)) or self.result_file.exists()
+        try:
+            record = read_record(self.record_file)
+        except BertsmithError:
+            if started:
+                raise
+            return None
+        try:
+            refuse_other(self.path, record, plan, inputs)
+        except UsageError:
+            if started:
+                raise
+            return None
+        return record
+
+    def start(self, plan: PretrainingPlan, record: Record) -> None:
+        """Write what was settled, before step 1; whatever an earlier start without a checkpoint left is removed."""
+        for leftover in (self.tensorboard, self.model):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.metrics.unlink(missing_ok=True)
+        tables = tomllib.loads(plan.recipe_text) if plan.recipe_text else {"name": plan.recipe_name}
+        text = config.dump(config.merge(tables, record.resolved))
+        store.write_atomic(self.recipe_file, text.encode())
+        write_record(self.record_file, record)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written. Only for the holder of the lock."""
+        for place in (self.path, self.checkpoints):
+            for path in place.glob(".*.partial-*") if place.is_dir() else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a finished run, or None."""
+        try:
+            result = json.loads(self.result_file.read_bytes())
+            whole = (self.model / "model.safetensors").is_file() and (self.model / "config.json").is_file()
+            return result if whole and isinstance(result, dict) else None
+        except (OSError, ValueError):
+            return None
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Mark the run as finished."""
+        store.write_atomic(self.result_file, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def refuse_other(path: Path, record: Record, plan: PretrainingPlan, inputs: Mapping[str, str]) -> None:
+    """UsageError naming the first field in which this line differs from the one that started the run."""
+    for name, found in inputs.items():
+        if record.inputs.get(name, "") != found:
+            raise UsageError(
+                f"{path}: was started with another {name}; type the line as it was or choose another --out"
+            )
+    now = plan.values()
+    for key in config.differences(record.asked, now):
+        if key not in FREE and _at(now, key) != _at(record.resolved, key):
+            raise UsageError(
+                f"{path}: {key} was {_at(record.asked, key)!r} and is now {_at(now, key)!r};"
+                f" type the line as it was or choose another --out"
+            )
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:
+    part: Any = values
+    for name in key.split("."):
+        part = part.get(name) if isinstance(part, Mapping) else None
+    return part
+
+
+def resolved(plan: PretrainingPlan, settings: Settings) -> PretrainingPlan:
+    """The plan with its budget in steps and nothing left to be chosen."""
+    training = replace(
+        plan.training,
+        **{name: type(getattr(plan.training, name))(0) for name in BUDGETS},
+        precision=settings.precision,
+        compile="on" if settings.compiled else "off",
+    )
+    return replace(plan, training=replace(training, steps=settings.steps))

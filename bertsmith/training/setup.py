@@ -1,0 +1,66 @@
+"""From a plan and its settings to a state that can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from bertsmith import console
+from bertsmith.batch import Batch, flat_batch
+from bertsmith.models.model import Model
+from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.training.device import DTYPES, Device, compile_layers, uncompile_layers
+from bertsmith.training.environment import Settings
+from bertsmith.training.optimizers import Optimizer
+from bertsmith.training.plan import PretrainingPlan
+from bertsmith.training.state import State
+
+
+def build_state(
+    plan: PretrainingPlan, settings: Settings, initial: Callable[[], Model], device: Device
+) -> tuple[State, Settings]:
+    """The state before step 1. The settings come back with `compiled` off where compiling is impossible."""
+    model = initial().to(device.torch_device)
+    model.encoder.activation_checkpointing = plan.training.activation_checkpointing
+    optimizer = Optimizer(model, plan.training, DTYPES[settings.precision])
+    state = State(model, [OBJECTIVES[name] for name in plan.objectives.use], optimizer, plan.seed)
+    if settings.compiled:
+        compiled = _compile(plan, state, device)
+        settings = replace(settings, compiled=device.maximum(0.0 if compiled else 1.0) == 0.0)
+        if not settings.compiled:
+            uncompile_layers(model.encoder.layers)
+    return state, settings
+
+
+def _compile(plan: PretrainingPlan, state: State, device: Device) -> bool:
+    """Compile and run the layers on made-up batches that depend on the plan alone.
+
+    The compiler looks at the sizes it meets first, so a run and its resumed continuation must meet the same ones.
+    """
+    compile_layers(state.model.encoder.layers)
+    console.say("compiling the encoder layer (20 to 90 seconds)")
+    try:
+        for batch in _made_up_batches(plan, device):
+            encoded = state.model(batch.to(device.torch_device))
+            encoded.hidden_states.float().sum().backward()
+        return True
+    except RuntimeError as error:
+        console.warn(f"training is not compiled: {str(error).strip().splitlines()[0][:200]}")
+        return False
+    finally:
+        state.optimizer.gradients.zero_()
+
+
+def _made_up_batches(plan: PretrainingPlan, device: Device) -> list[Batch]:
+    """One batch of equal lengths, one of unequal ones and one of a single sequence: each is a graph of its own."""
+    share = -(-plan.training.batch_size // device.world)
+    rows = min(share, plan.training.micro_batch or share)
+    equal, unequal = [plan.cut.length] * rows, [plan.cut.length] + [plan.cut.length - 1] * (rows - 1)
+    kinds = {tuple(lengths) for lengths in (equal, unequal, [plan.cut.length])}
+    batches = []
+    for lengths in sorted(kinds, key=lambda lengths: (-len(lengths), lengths)):
+        ids = torch.zeros(sum(lengths), dtype=torch.int64)
+        batches.append(flat_batch(ids, ids, torch.tensor(lengths)))
+    return batches
