@@ -47,7 +47,7 @@ class Guess(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the model made of one predicted token: the best guesses, and the rank (from 1) and probability of the truth."""
+    """What the model made of one predicted token: its best guesses, and probability and rank (from 1) of the truth."""
 
     truth: str
     fate: Fate

@@ -131,7 +131,7 @@ def draw_lines(lines: Sequence[Sequence[Sequence[Any]]], color: bool) -> str:
         text = Text()
         for word, fate, truth, spaced in line:
             shown = {"masked": f"[{truth}]", "replaced": f"[{truth}>{word}]", "kept": f"[{word}=]"}.get(fate, word)
-            text.append((" " if spaced and text else ""))
+            text.append(" " if spaced and text else "")
             text.append(shown, STYLES.get(fate, ""))
         drawn.append(text)
     if not color:

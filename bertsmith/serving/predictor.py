@@ -11,10 +11,10 @@ import torch
 
 from bertsmith.console import warn
 from bertsmith.errors import UsageError
-from bertsmith.models.folder import load_model
 from bertsmith.models.model import Model
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, pair, single, starts_of
 from bertsmith.tasks.pairs import pair_logits, require_pair_head
+from bertsmith.tasks.trained import load_trained
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
 MASK = "[MASK]"
@@ -31,7 +31,7 @@ class Filling(TypedDict):
 
 
 class _Hole(NamedTuple):
-    """One `[MASK]`: which text it belongs to and where in it (characters), which sequence asks for it and where (row)."""
+    """One `[MASK]`: its text and place there (characters), the sequence that asks for it and its row there."""
 
     text: int
     start: int
@@ -47,9 +47,9 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
-        """Read a model folder (a run, a checkpoint or any Hugging Face folder of a supported family)."""
-        model, tokenizer, max_length = load_parts(path)
-        return cls(model, tokenizer, max_length)
+        """Read a run or any Hugging Face folder of a supported family. Errors as in `load_trained`."""
+        trained = load_trained(path)
+        return cls(trained.model, trained.tokenizer, trained.max_length)
 
     @overload
     def fill_mask(self, texts: str, top_k: int = 5) -> list[list[Filling]]: ...

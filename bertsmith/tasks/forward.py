@@ -21,7 +21,7 @@ TOKENS_PER_BATCH = 4096
 class TokenSequence(NamedTuple):
     """One input of a model, special tokens included.
 
-    token_ids: (tokens,) int64. first: how many of them, from the start, belong to segment A (type 0); the rest is type 1.
+    token_ids: (tokens,) int64. first: how many of them, from the start, are of segment A (type 0); the rest is type 1.
     """
 
     token_ids: np.ndarray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -43,8 +42,8 @@ def evaluate_masked_lm(
     (all its tokens become `[MASK]`), and which words are hidden depends on (seed, character offset) alone, so models
     with different tokenizers are asked the same.
 
-    Returns loss (nats per hidden token), unigram_loss (nats: the entropy of the hidden tokens under their own
-    frequencies, the best that any guess from frequencies alone could reach), perplexity, accuracy,
+    Returns loss (nats per hidden token), unigram_loss (nats per hidden token of a guess that reads no context but
+    knows how often every token occurs in this very text, which is more than a model can know), perplexity, accuracy,
     bits_per_character (Σ −log2 p ÷ characters that the hidden tokens cover), masked and tokens (counts; special
     tokens not among them). Raises BertsmithError when no word was hidden.
     """
@@ -58,19 +57,20 @@ def evaluate_masked_lm(
                 loss += pool_loss
                 correct += pool_correct
                 progress.update(reader.tokens)
-    masked = sum(reader.labels.values())
+    masked = int(reader.hidden.sum())
     if masked == 0:
         raise BertsmithError(
-            f"the text is too short to evaluate: none of its {reader.tokens} tokens was hidden; give more text or another --seed"
+            f"the text is too short to evaluate: none of its {reader.tokens} tokens was hidden; "
+            "give more text or another --seed"
         )
     if not math.isfinite(loss):
         raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
-    unknown = reader.labels[tokenizer.special.unk] / masked
+    unknown = reader.hidden[tokenizer.special.unk] / masked
     if unknown > 0.01:
         warn(f"{unknown:.1%} of the hidden tokens are [UNK] to this tokenizer: the figures are better than the model")
     return {
         "loss": loss / masked,
-        "unigram_loss": unigram_loss(reader.labels),
+        "unigram_loss": unigram_loss(reader.hidden, reader.seen),
         "perplexity": math.exp(min(loss / masked, 700.0)),
         "accuracy": correct / masked,
         "bits_per_character": loss / math.log(2) / max(1, reader.characters),
@@ -79,10 +79,11 @@ def evaluate_masked_lm(
     }
 
 
-def unigram_loss(counts: Counter[int]) -> float:
-    """Entropy in nats of tokens with these counts: the loss of guessing every one by its own frequency."""
-    total = sum(counts.values())
-    return -sum(n / total * math.log(n / total) for n in counts.values())
+def unigram_loss(hidden: np.ndarray, seen: np.ndarray) -> float:
+    """Nats per hidden token of a guess by frequency: (vocabulary,) counts of the hidden tokens and of all tokens."""
+    asked = hidden > 0
+    shares = seen[asked] / seen.sum()
+    return float(-(hidden[asked] * np.log(shares)).sum() / hidden.sum())
 
 
 class _Reader:
@@ -92,7 +93,8 @@ class _Reader:
         self.tokenizer, self.choice = tokenizer, choice
         self.room = max_length - 2  # [CLS] and [SEP]
         self.offset = self.tokens = self.characters = 0
-        self.labels: Counter[int] = Counter()
+        self.seen = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+        self.hidden = np.zeros(tokenizer.vocab_size, dtype=np.int64)
 
     def questions(self, document: Sequence[str]) -> Iterator[Question]:
         """The sequences of one document that hide at least one word."""
@@ -133,10 +135,11 @@ class _Reader:
         ids = np.concatenate([piece for piece, _ in pieces]).astype(np.int64)
         hidden = np.concatenate([flags for _, flags in pieces])
         self.tokens += len(ids)
+        np.add.at(self.seen, ids, 1)
         if not hidden.any():
             return
         labels = ids[hidden]
-        self.labels.update(labels.tolist())
+        np.add.at(self.hidden, labels, 1)
         masked = np.where(hidden, self.tokenizer.special.mask, ids)
         yield Question(single(masked, self.tokenizer.special), np.flatnonzero(hidden) + 1, labels)
 

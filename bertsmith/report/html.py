@@ -1,0 +1,23 @@
+"""Pages in one file: styles and drawings inside, nothing loaded from elsewhere, every value escaped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from `templates/`; the style sheet goes in as `style`. Values are escaped unless a template says safe."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (TEMPLATES / "style.css").read_text("utf-8")
+    return environment.get_template(template).render(style=style, **values)

@@ -1,0 +1,68 @@
+"""A finished run as the report reads it: everything comes from the run folder and the corpus folder."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.training.environment import Record, read_record
+from bertsmith.training.logs import read_metrics
+
+
+@dataclass(frozen=True)
+class Run:
+    """recipe: its resolved tables. training, validation: lines of metrics.jsonl by kind. result: as pretrain gives it."""
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    record: Record
+    training: Sequence[Mapping[str, Any]]
+    validation: Sequence[Mapping[str, Any]]
+    result: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What the recipe is called."""
+        return str(self.recipe.get("name") or self.folder.resolve().name)
+
+    @property
+    def seed(self) -> int:
+        """The seed of everything random in the run."""
+        return int(self.record.resolved["seed"])
+
+    @property
+    def cut(self) -> CutConfig:
+        """How the sequences of its first phase were cut."""
+        return CutConfig(**self.record.resolved["cut"])
+
+    @property
+    def masking(self) -> MaskingConfig:
+        """How they were masked."""
+        return MaskingConfig(**self.record.resolved["masking"])
+
+
+def read_run(folder: Path) -> Run:
+    """Read a finished run. Raises UsageError when it is none, BertsmithError naming a damaged file."""
+    result_file = folder / "result.json"
+    if not result_file.exists():
+        raise UsageError(f"{folder}: holds no finished run; type its pretrain line again to finish it")
+    try:
+        result = json.loads(result_file.read_bytes())
+        recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BertsmithError(f"{folder}: recipe.toml or result.json cannot be read ({error})") from error
+    lines = list(read_metrics(folder / "metrics.jsonl"))
+    return Run(
+        folder,
+        recipe,
+        read_record(folder / "environment.json"),
+        [line for line in lines if "validation" not in line],
+        [{"step": line["step"], **line["validation"]} for line in lines if "validation" in line],
+        result,
+    )
