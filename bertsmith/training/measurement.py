@@ -67,7 +67,8 @@ def settle(
 def _precision(training: TrainingConfig, device: Device, measured: Callable[[str], float]) -> str:
     if training.precision != "auto":
         return training.precision
-    if not device.maximum(0.0 if supports_bf16(device.torch_device) else 1.0) == 0.0:
+    unsupported = device.maximum(float(not supports_bf16(device.torch_device)))
+    if unsupported:
         return "fp32"
     gain = measured("fp32") / measured("bf16")
     console.say(f"bf16 is {gain:.2f} x as fast as fp32 here: training in {'bf16' if gain >= BF16_GAIN else 'fp32'}")

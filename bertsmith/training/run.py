@@ -199,9 +199,8 @@ def in_words(line: dict[str, Any]) -> str:
     words = []
     if "masked_lm_loss" in line:
         guesses = f"unigram {line['unigram_loss']:.2f}, uniform {line['uniform_loss']:.2f}"
-        words.append(
-            f"loss {line['masked_lm_loss']:.3f} ({guesses}), masked words right {line['masked_lm_accuracy']:.1%}"
-        )
+        words.append(f"loss {line['masked_lm_loss']:.3f} ({guesses})")
+        words.append(f"masked tokens right {line['masked_lm_accuracy']:.1%}")
     if "pair_loss" in line:
         words.append(f"pairs right {line['pair_accuracy']:.1%}")
     if "tokens_per_second" in line:
