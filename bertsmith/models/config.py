@@ -49,7 +49,9 @@ class EncoderConfig:
             raise UsageError(f"model.heads = {self.heads} does not divide model.hidden_size = {self.hidden_size}")
         parameters = self.estimate_parameters()
         if parameters > MAX_PARAMETERS:
-            raise UsageError(f"the model would have {parameters:,} parameters, more than the limit of {MAX_PARAMETERS:,}")
+            raise UsageError(
+                f"the model would have {parameters:,} parameters, more than the limit of {MAX_PARAMETERS:,}"
+            )
 
     def estimate_parameters(self) -> int:
         """Weights of embeddings and layers, without biases, norms and heads: a bound computed before anything is built."""

@@ -41,5 +41,5 @@ def dropout(states: Tensor, probability: float) -> Tensor:
     threshold = round(256 * probability)
     if threshold == 0:
         return states
-    keep = random_bytes(states.shape) >= threshold
-    return torch.where(keep, states * (256 / (256 - threshold)), 0.0)
+    keep = (random_bytes(states.shape) >= threshold).to(states.dtype)
+    return states * keep.mul_(256 / (256 - threshold))

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from bertsmith.batch import Batch
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.embeddings import Embeddings
-from bertsmith.models.layers import AttentionFunction, Layer
+from bertsmith.models.layers import AttentionFunction, Layer, device_attention
 from bertsmith.models.layout import layout_of
 
 
@@ -26,13 +26,15 @@ class Encoder(nn.Module):
 
     `layers[i].compile(dynamic=True)` compiles one layer in place without changing any name. With
     `activation_checkpointing` set, training keeps only the layers' inputs and computes the rest again on the way back.
+    `attention` is the function all layers use; an export sets its own.
     """
 
-    def __init__(self, config: EncoderConfig, *, pooler: bool, attention: AttentionFunction) -> None:
+    def __init__(self, config: EncoderConfig, *, pooler: bool) -> None:
         super().__init__()
         self.activation_checkpointing = False
+        self.attention: AttentionFunction = device_attention
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(Layer(config, attention) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
 
     def forward(self, batch: Batch) -> Encoded:
@@ -42,9 +44,9 @@ class Encoder(nn.Module):
         for layer in self.layers:
             if self.activation_checkpointing and self.training:
                 # The generator's state is kept and restored, so the second pass drops out the same elements.
-                hidden_states = checkpoint(layer, hidden_states, layout, use_reentrant=False)
+                hidden_states = checkpoint(layer, hidden_states, layout, self.attention, use_reentrant=False)
             else:
-                hidden_states = layer(hidden_states, layout)
+                hidden_states = layer(hidden_states, layout, self.attention)
         if self.pooler is None:
             return Encoded(hidden_states, None)
         return Encoded(hidden_states, self.pooler(hidden_states.index_select(0, layout.starts)).tanh())

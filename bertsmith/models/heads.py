@@ -22,10 +22,13 @@ class MaskedLMHead(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
 
+    def features(self, hidden_rows: Tensor) -> Tensor:
+        """(rows, hidden) -> (rows, hidden), what is compared with every word's embedding."""
+        return self.norm(self.activation(self.transform(hidden_rows)))
+
     def forward(self, hidden_rows: Tensor, word_embedding: Tensor) -> Tensor:
         """(rows, hidden), (vocabulary, hidden) -> logits (rows, vocabulary)."""
-        transformed = self.norm(self.activation(self.transform(hidden_rows)))
-        return F.linear(transformed, word_embedding, self.bias)
+        return F.linear(self.features(hidden_rows), word_embedding, self.bias)
 
 
 class PairHead(nn.Linear):

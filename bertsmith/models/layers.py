@@ -44,22 +44,21 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class SelfAttention(nn.Module):
     """Multi-head self-attention with query, key and value projected by one matrix, in this order."""
 
-    def __init__(self, config: EncoderConfig, attention: AttentionFunction) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.heads = config.heads
         self.probability = config.attention_dropout
-        self.attention = attention
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: Tensor, layout: Layout) -> Tensor:
+    def forward(self, hidden_states: Tensor, layout: Layout, attend: AttentionFunction) -> Tensor:
         """(tokens, hidden) -> (tokens, hidden)."""
         width = hidden_states.shape[1]
         qkv = layout.to_grid(self.qkv(hidden_states))
         qkv = qkv.view(layout.sequences, layout.longest, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         probability = self.probability if self.training else 0.0
-        context = self.attention(query, key, value, layout.mask, probability)
+        context = attend(query, key, value, layout.mask, probability)
         context = context.transpose(1, 2).reshape(layout.sequences * layout.longest, width)
         return self.output(layout.from_grid(context))
 
@@ -81,18 +80,18 @@ class FeedForward(nn.Module):
 class Layer(nn.Module):
     """One encoder layer, post-LayerNorm as in BERT: each part's output is dropped out, added to its input, normalised."""
 
-    def __init__(self, config: EncoderConfig, attention: AttentionFunction) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.probability = config.dropout
-        self.attention = SelfAttention(config, attention)
+        self.attention = SelfAttention(config)
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, hidden_states: Tensor, layout: Layout) -> Tensor:
+    def forward(self, hidden_states: Tensor, layout: Layout, attend: AttentionFunction) -> Tensor:
         """(tokens, hidden) -> (tokens, hidden)."""
         probability = self.probability if self.training else 0.0
-        attended = dropout(self.attention(hidden_states, layout), probability)
+        attended = dropout(self.attention(hidden_states, layout, attend), probability)
         hidden_states = self.attention_norm(hidden_states + attended)
         transformed = dropout(self.feed_forward(hidden_states), probability)
         return self.feed_forward_norm(hidden_states + transformed)

@@ -12,9 +12,8 @@ from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.encoder import Encoded, Encoder
 from bertsmith.models.families import FAMILIES
-from bertsmith.models.heads import HEADS
+from bertsmith.models.heads import HEADS, MaskedLMHead
 from bertsmith.models.initialization import initialize
-from bertsmith.models.layers import AttentionFunction, device_attention
 
 
 class Model(nn.Module):
@@ -25,12 +24,11 @@ class Model(nn.Module):
 
     trained_heads: tuple[str, ...]
 
-    def __init__(self, config: EncoderConfig, heads: Sequence[str], attention: AttentionFunction) -> None:
+    def __init__(self, config: EncoderConfig, heads: Sequence[str], *, pooler: bool) -> None:
         super().__init__()
         self.config = config
         self.trained_heads = ()
-        pooler = any(HEADS[name].needs_pooler for name in heads)
-        self.encoder = Encoder(config, pooler=pooler, attention=attention)
+        self.encoder = Encoder(config, pooler=pooler or any(HEADS[name].needs_pooler for name in heads))
         self.heads = nn.ModuleDict({name: HEADS[name](config) for name in heads})
 
     def forward(self, batch: Batch) -> Encoded:
@@ -41,15 +39,22 @@ class Model(nn.Module):
         """(rows, hidden) -> logits over the vocabulary (rows, vocabulary)."""
         return self.heads["masked_lm"](hidden_rows, self.encoder.embeddings.words.weight)
 
+    def masked_lm_head(self) -> tuple[MaskedLMHead, Tensor]:
+        """The head and the word embedding (vocabulary, hidden) it is tied to, for losses that never hold all logits."""
+        head = self.heads["masked_lm"]
+        assert isinstance(head, MaskedLMHead)
+        return head, self.encoder.embeddings.word.weight
+
     def pair(self, pooled: Tensor) -> Tensor:
         """(sequences, hidden) -> logits (sequences, 2); class 0 = is next, 1 = random."""
         return self.heads["pair"](pooled)
 
 
-def skeleton(
-    config: EncoderConfig, heads: Sequence[str], attention: AttentionFunction = device_attention
-) -> Model:
-    """The model without storage (meta device): shapes and names only. Raises UsageError for a bad config or head."""
+def skeleton(config: EncoderConfig, heads: Sequence[str], *, pooler: bool = False) -> Model:
+    """The model without storage (meta device): shapes and names only. Raises UsageError for a bad config or head.
+
+    It has a pooler when a head needs one, or when asked for one.
+    """
     config = config.resolved()
     if config.family not in FAMILIES:
         raise UsageError(f"model.family = {config.family!r} is not one of {', '.join(FAMILIES)}")
@@ -58,14 +63,12 @@ def skeleton(
         if name not in HEADS:
             raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")
     with torch.device("meta"):
-        return Model(config, heads, attention)
+        return Model(config, heads, pooler=pooler)
 
 
-def build_model(
-    config: EncoderConfig, heads: Sequence[str], seed: int, attention: AttentionFunction = device_attention
-) -> Model:
+def build_model(config: EncoderConfig, heads: Sequence[str], seed: int) -> Model:
     """A new fp32 model on the CPU in training mode, its weights a function of (config, seed)."""
-    model = skeleton(config, heads, attention).to_empty(device="cpu")
+    model = skeleton(config, heads).to_empty(device="cpu")
     initialize(model.named_parameters(), config.init_std, seed)
     return model
 
@@ -104,9 +107,6 @@ def count_parameters(config: EncoderConfig, heads: Sequence[str]) -> dict[str, o
     encoder: the family's published base class (with its pooler, trained or not); total: what is trained with these
     heads; parts: parameter_parts of the latter.
     """
-    model = skeleton(config, heads)
-    parts = parameter_parts(model)
-    encoder = sum(parameter.numel() for parameter in model.encoder.parameters())
-    if model.encoder.pooler is None and FAMILIES[model.config.family].has_pooler:
-        encoder += model.config.hidden_size * (model.config.hidden_size + 1)
-    return {"encoder": encoder, "total": sum(parts.values()), "parts": parts}
+    parts = parameter_parts(skeleton(config, heads))
+    base = skeleton(config, (), pooler=FAMILIES[config.family].has_pooler)
+    return {"encoder": sum(parameter_parts(base).values()), "total": sum(parts.values()), "parts": parts}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bertsmith.batch import Batch
 from bertsmith.models.encoder import Encoded
 from bertsmith.models.model import Model
-from bertsmith.objectives.objective import Score, count_targets, cross_entropy
+from bertsmith.objectives.objective import Score, count_targets
+from bertsmith.objectives.vocabulary_loss import vocabulary_loss
 
 
 class MaskedLM:
@@ -21,5 +22,7 @@ class MaskedLM:
     def score(self, model: Model, encoded: Encoded, batch: Batch) -> Score:
         """Rows of the target are tokens of the flat batch."""
         target = batch.targets[self.name]
-        logits = model.masked_lm(encoded.hidden_states.index_select(0, target.rows))
-        return cross_entropy(logits, target.labels)
+        head, word_embedding = model.masked_lm_head()
+        features = head.features(encoded.hidden_states.index_select(0, target.rows))
+        loss, correct = vocabulary_loss(features, word_embedding, head.bias, target.labels)
+        return Score(loss, correct, target.labels.numel())

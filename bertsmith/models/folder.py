@@ -1,0 +1,100 @@
+"""Model folders in the Hugging Face layout: config.json and model.safetensors, read strictly, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.models.families import FAMILIES
+from bertsmith.models.huggingface import Assembly, assemble, config_from_json, config_to_json
+from bertsmith.models.model import Model
+from bertsmith.models.untrusted import read_config, read_safetensors_header, regular_file
+from bertsmith.store import explain
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def save_model(model: Model, folder: Path, *, pad_token_id: int) -> None:
+    """Writes config.json and model.safetensors with all heads of the model into an existing folder.
+
+    Weights are written in fp32, tied ones once, under the names transformers expects; it loads the folder without our
+    code. The caller adds the tokenizer and makes the folder atomic. BertsmithError when writing fails.
+    """
+    values = config_to_json(model.config, tuple(model.heads), pad_token_id)
+    try:
+        (folder / CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        save_file(to_huggingface(model), folder / WEIGHTS, metadata={"format": "pt"})
+    except OSError as error:
+        raise explain(error, folder) from error
+    except SafetensorError as error:
+        raise BertsmithError(f"{folder / WEIGHTS}: cannot be written ({error})") from error
+
+
+def to_huggingface(model: Model) -> dict[str, Tensor]:
+    """The model's weights under Hugging Face's names: fp32, on the CPU, stacked ones split."""
+    names = FAMILIES[model.config.family].names
+    tensors: dict[str, Tensor] = {}
+    for ours, parameter in model.named_parameters():
+        theirs = names.translate(ours)
+        parts = parameter.detach().to("cpu", torch.float32).chunk(len(theirs))
+        tensors.update((name, part.contiguous()) for name, part in zip(theirs, parts, strict=True))
+    return tensors
+
+
+def load_model(path: Path, heads: Sequence[str] | None = None) -> Model:
+    """Reads a Hugging Face folder of a supported family: an fp32 model on the CPU, in evaluation mode.
+
+    heads: those wanted, which must be there; None = all that are there, and the pooler. `trained_heads` names them.
+    The config, the file's header and all names and shapes are checked before anything is allocated, and every weight
+    must be finite. BertsmithError naming the file and what is wrong; UsageError for a folder that holds no such model.
+    """
+    path = Path(path)
+    _require_model(path)
+    config_path = regular_file(path, CONFIG)
+    config = config_from_json(read_config(config_path), config_path)
+    weights_path = regular_file(path, WEIGHTS)
+    assembly = assemble(config, read_safetensors_header(weights_path), heads, weights_path)
+    model = assembly.model.to_empty(device="cpu")
+    model.trained_heads = assembly.heads
+    try:
+        with safe_open(weights_path, framework="pt") as file, torch.no_grad():
+            _copy_weights(model, assembly, file.get_tensor, weights_path)
+    except (SafetensorError, OSError) as error:
+        raise BertsmithError(f"{weights_path}: cannot be read ({str(error)[:200]})") from error
+    return model.eval()
+
+
+def _require_model(folder: Path) -> None:
+    """One clear line for what is not a folder with one safetensors file."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder")
+    names = {path.name for path in folder.iterdir()}
+    if CONFIG not in names:
+        raise UsageError(f"{folder}: holds no model ({CONFIG} is missing)")
+    if WEIGHTS in names:
+        return
+    if WEIGHTS + ".index.json" in names:
+        raise UsageError(f"{folder}: its weights are split over several files; only a single {WEIGHTS} is read")
+    if other := sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))):
+        raise UsageError(f"{folder}: its weights are in {other[0]}, which can run code; only {WEIGHTS} is read")
+    raise UsageError(f"{folder}: holds no weights ({WEIGHTS} is missing)")
+
+
+def _copy_weights(model: Model, assembly: Assembly, read: Callable[[str], Tensor], path: Path) -> None:
+    """Copied, not mapped: tensors of a mapped file are not aligned as torch's kernels like them."""
+    for second, first in assembly.tied:
+        if not torch.equal(read(second), read(first)):
+            raise BertsmithError(f"{path}: {second} differs from {first}; here the two are one weight")
+    for ours, parameter in model.named_parameters():
+        sources = assembly.sources[ours]
+        for name, part in zip(sources, parameter.chunk(len(sources)), strict=True):
+            part.copy_(read(name))
+            if not torch.isfinite(part).all():
+                raise BertsmithError(f"{path}: {name} holds values that are not finite")

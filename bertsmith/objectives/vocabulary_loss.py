@@ -1,0 +1,111 @@
+"""Softmax cross-entropy over a large vocabulary, block by block, so that its logits are never all in memory.
+
+At small widths the softmax over the vocabulary costs more than the encoder, and nearly all of that is memory traffic:
+each row's logits are read and written once by every elementary step. Here a slice of rows goes through all steps while
+it is in the cache, and the gradients are made in the same pass (as Liger and the cut cross-entropy paper do on GPUs),
+so that no (rows, vocabulary) matrix is kept for the backward pass: peak memory does not grow with the batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+BLOCK = 1024  # rows whose gradient of the logits is held at once: enough for the products to run at full speed
+CACHED = 64  # rows of fp32 probabilities that stay in a CPU's cache at 30,000 words
+UNDERFLOW = 1e-30  # below it a probability's logarithm is taken from the logits instead
+
+
+class VocabularyLoss(NamedTuple):
+    """loss: () fp32, the sum in nats. correct: () int64, labels scored above every other word (a tie is wrong)."""
+
+    loss: Tensor
+    correct: Tensor
+
+
+def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> VocabularyLoss:
+    """Cross-entropy of labels (rows,) under softmax(features @ weight.T + bias), computed in fp32.
+
+    features: (rows, width); weight: (vocabulary, width); bias: (vocabulary,), all of one type (fp32 or bf16).
+    Differentiable once, in features, weight and bias.
+    """
+    return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
+
+
+class _VocabularyLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wants_gradients = any(ctx.needs_input_grad)
+        loss = torch.zeros((), dtype=torch.float32, device=features.device)
+        correct = torch.zeros((), dtype=torch.int64, device=features.device)
+        blocks: list[tuple[Tensor, Tensor, Tensor]] = []
+        for start in range(0, len(labels), BLOCK):
+            rows = features[start : start + BLOCK]
+            errors = rows.new_empty(len(rows), len(bias)) if wants_gradients else None
+            block_loss, block_correct = _score_block(rows, weight, bias, labels[start : start + BLOCK], errors)
+            loss += block_loss
+            correct += block_correct
+            if errors is not None:
+                blocks.append((errors @ weight, errors.t() @ rows, errors.sum(0)))
+        if wants_gradients:
+            ctx.save_for_backward(*_joined(blocks, features, weight, bias))
+        ctx.mark_non_differentiable(correct)
+        return loss, correct
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        features, weight, bias = ctx.saved_tensors
+        return features * scale.to(features.dtype), weight * scale.to(weight.dtype), bias * scale.to(bias.dtype), None
+
+
+def _score_block(
+    rows: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, errors: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Loss and correct answers of one block; fills errors (rows, vocabulary), the gradient of its logits."""
+    loss = torch.zeros((), dtype=torch.float32, device=rows.device)
+    correct = torch.zeros((), dtype=torch.int64, device=rows.device)
+    size = CACHED if rows.device.type == "cpu" else BLOCK
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        logits = torch.addmm(bias, rows[part], weight.t())
+        probabilities = torch.softmax(logits, 1, dtype=torch.float32)
+        gold = labels[part, None]
+        right = probabilities.gather(1, gold)
+        loss += _negative_log(right, logits, gold)
+        probabilities.scatter_(1, gold, right - 1)
+        correct += (right > probabilities.amax(1, keepdim=True)).sum()
+        if errors is not None:
+            errors[part] = probabilities
+    return loss, correct
+
+
+def _negative_log(right: Tensor, logits: Tensor, gold: Tensor) -> Tensor:
+    """Sum of -log of the labels' probabilities (rows, 1); finite also where a probability underflows to 0."""
+    lost = (right < UNDERFLOW).squeeze(1)
+    if not bool(lost.any()):
+        return -right.log().sum()
+    surprise = logits[lost].float().logsumexp(1) - logits[lost].gather(1, gold[lost]).squeeze(1).float()
+    return surprise.sum() - right[~lost].log().sum()
+
+
+def _joined(
+    blocks: list[tuple[Tensor, Tensor, Tensor]], features: Tensor, weight: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The blocks' gradients as those of the whole; more than one block is added up in fp32."""
+    if not blocks:
+        return torch.zeros_like(features), torch.zeros_like(weight), torch.zeros_like(bias)
+    of_features, of_weight, of_bias = zip(*blocks, strict=True)
+    return torch.cat(of_features), _total(of_weight), _total(of_bias)
+
+
+def _total(parts: tuple[Tensor, ...]) -> Tensor:
+    if len(parts) == 1:
+        return parts[0]
+    total = parts[0].float()
+    for part in parts[1:]:
+        total += part
+    return total.to(parts[0].dtype)
