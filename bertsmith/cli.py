@@ -136,12 +136,6 @@ def _print(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
         print(text(result))
 
 
-def _values(result: dict[str, Any]) -> str:
-    """A flat result as two columns."""
-    rows = [[key, value if not isinstance(value, dict) else json.dumps(value)] for key, value in result.items()]
-    return console.render_table("", rows, ["", ""])
-
-
 # --- corpus and model -------------------------------------------------------------------------------------------
 
 
@@ -164,12 +158,12 @@ def prepare(
 
     Example: bertsmith prepare bert-mini --text books/ notes.txt --out corpus
     """
-    from bertsmith import pipeline
+    from bertsmith import pipeline, rendering
 
     result = pipeline.prepare(
         recipe, text, out, tokenizer=tokenizer or None, workers=workers, flags=_recipe_flags(seed)
     )
-    _print(result, as_json, _values)
+    _print(result, as_json, rendering.values)
 
 
 @app.command
@@ -189,9 +183,9 @@ def pretrain(
 
     Example: bertsmith pretrain bert-mini --corpus corpus --out run --training.minutes 40
     """
-    from bertsmith import pipeline
+    from bertsmith import pipeline, rendering
 
-    _print(pipeline.pretrain(recipe, corpus, out, flags=_recipe_flags(seed)), as_json, _values)
+    _print(pipeline.pretrain(recipe, corpus, out, flags=_recipe_flags(seed)), as_json, rendering.values)
 
 
 # --- evaluation and prediction ----------------------------------------------------------------------------------
@@ -205,9 +199,9 @@ def evaluate_mlm(*, model: Model, data: Paths, seed: PlainSeed = 0, as_json: AsJ
 
     Example: bertsmith evaluate mlm --from run --data valid.txt --json
     """
-    from bertsmith import pipeline
+    from bertsmith import pipeline, rendering
 
-    _print(pipeline.evaluate_mlm(model, data, seed=seed, flags=_flags), as_json, _values)
+    _print(pipeline.evaluate_mlm(model, data, seed=seed, flags=_flags), as_json, rendering.values)
 
 
 @evaluate.command(name="pairs")
@@ -225,10 +219,10 @@ def evaluate_pairs(
 
     Example: bertsmith evaluate pairs --from run --data valid.txt --json
     """
-    from bertsmith import pipeline
+    from bertsmith import pipeline, rendering
 
     flags = {"cut.name": cut, **_flags}
-    _print(pipeline.evaluate_pairs(model, data, seed=seed, flags=flags), as_json, _values)
+    _print(pipeline.evaluate_pairs(model, data, seed=seed, flags=flags), as_json, rendering.values)
 
 
 Input = Annotated[Path | None, Parameter(name="--input", help="read the texts from a file instead, one per line")]
@@ -254,7 +248,7 @@ def predict_fill_mask(
     _no_flags("predict")
     asked = _asked(texts, input)
     results = pipeline.fill_mask(model, asked, top_k=top_k)
-    _answer(results, output, as_json, single=input is None and len(asked) == 1, text=rendering.fillings)
+    _answer(results, output, as_json, single=input is None and len(asked) == 1, text=rendering.fillings(asked))
 
 
 @predict.command(name="next-sentence")

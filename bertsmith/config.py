@@ -11,7 +11,7 @@ import json
 import math
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, is_dataclass
 from dataclasses import fields as dataclass_fields
 from functools import cache
@@ -23,6 +23,7 @@ from bertsmith.errors import UsageError
 C = TypeVar("C")
 Values = dict[str, Any]
 Place = str | Callable[[str], str]
+Override = str | int | float | bool | Sequence[Any]  # text as typed by a user, or a value from Python
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -201,8 +202,8 @@ def _literals(hint: Any) -> list[object]:
 # --- overrides from the command line ----------------------------------------------------------------------------
 
 
-def parse_overrides(cls: type, flags: Mapping[str, str]) -> Values:
-    """Nested values from dotted flags as typed by a user: {"training.save-every": "10"}.
+def parse_overrides(cls: type, flags: Mapping[str, Override]) -> Values:
+    """Nested values from dotted flags as typed by a user: {"training.save-every": "10"}. Values may be typed already.
 
     Types come from the config: numbers are strict, true and false are words, a list is "a,b" or TOML's ["a", "b"].
     """
@@ -217,7 +218,8 @@ def parse_overrides(cls: type, flags: Mapping[str, str]) -> Values:
             mistakes.append(f"--{flag}: unknown flag{near}")
             continue
         try:
-            values = merge(values, _nested(key, _parse(known[key], text)))
+            value = _parse(known[key], text) if isinstance(text, str) else _convert(known[key], text)
+            values = merge(values, _nested(key, value))
         except ValueError as error:
             mistakes.append(f"--{flag}: {error}")
     if mistakes:
@@ -317,6 +319,18 @@ def to_values(config: object) -> Values:
 
 def _listed(value: object) -> object:
     return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def flat(config: object) -> Values:
+    """A config's values by dotted key."""
+    return _flat(to_values(config), "")
+
+
+def _flat(values: Values, prefix: str) -> Values:
+    found: Values = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
 
 
 def dump(config: object) -> str:

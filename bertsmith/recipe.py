@@ -88,7 +88,7 @@ def _size_of(name: str) -> tuple[int, str]:
     return width**2 * layers, name
 
 
-def load_recipe(name_or_path: str | Path, flags: Mapping[str, str] | None = None) -> Recipe:
+def load_recipe(name_or_path: str | Path, flags: Mapping[str, config.Override] | None = None) -> Recipe:
     """A shipped recipe or a TOML file, with overrides as typed on a command line: {"training.steps": "300"}.
 
     UsageError with one line per mistake: unknown name or key, wrong type, value out of range, parts that do not fit.

@@ -1,0 +1,276 @@
+"""The map of bertsmith: each verb as plain steps over the modules that do the work. Read this first.
+
+Every function returns what `--json` prints. `flags` are fields of the recipe as typed on a command line
+({"training.steps": "300"}); from Python the values may be numbers too. Heavy imports stay inside the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertsmith import config, console, store
+from bertsmith.data.config import CutConfig
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.recipe import Recipe, find_recipe, load_recipe, shipped
+from bertsmith.text.config import TextConfig
+
+if TYPE_CHECKING:
+    from bertsmith.serving.predictor import Predictor
+
+Flags = Mapping[str, config.Override]
+Result = dict[str, Any]
+
+DEMO_RECIPE = "bert-tiny"
+DEMO_FLAGS: Flags = {"training.minutes": 3.0, "training.precision": "auto", "training.compile": "off"}
+DEMO_MARGIN = 0.5  # nats below unigram that the demo must reach: less is no learning
+
+
+# --- from text to a model ---------------------------------------------------------------------------------------
+
+
+def prepare(
+    recipe: str | Path,
+    text: Sequence[str],
+    out: Path,
+    tokenizer: str | None = None,
+    workers: int = 0,
+    flags: Flags | None = None,
+) -> Result:
+    """Text files to a corpus folder: read, clean, split, train or take a tokenizer, tokenise, write.
+
+    `tokenizer`: a vocab.txt, tokenizer.json or model folder. `workers`: processes, 0 = one per core.
+    """
+    from bertsmith.data.preparation import prepare_corpus
+
+    chosen = load_recipe(recipe, flags)
+    summary = prepare_corpus(
+        text,
+        Path(out),
+        chosen.tokenizer,
+        chosen.text,
+        seed=chosen.seed,
+        workers=workers,
+        tokenizer=Path(tokenizer) if tokenizer else None,
+        recipe_text=config.dump(chosen),
+    )
+    return asdict(summary)
+
+
+def pretrain(
+    recipe: str | Path, corpus: Path, out: Path, init: Path | None = None, flags: Flags | None = None
+) -> Result:
+    """A corpus to a run: train, validate, save `out/model`, write `out/report.html`. The same call resumes.
+
+    `init`: a model folder whose weights to start from.
+    """
+    from bertsmith.report.pretraining import write_report
+    from bertsmith.training.plan import PretrainingPlan
+    from bertsmith.training.pretraining import pretrain as train
+
+    chosen = load_recipe(recipe, flags)
+    plan = PretrainingPlan(
+        seed=chosen.seed,
+        model=chosen.model,
+        cut=chosen.cut,
+        masking=chosen.masking,
+        objectives=chosen.objectives,
+        training=chosen.training,
+        long_phase=chosen.long_phase,
+        recipe_text=config.dump(chosen),
+        recipe_name=chosen.name,
+    )
+    result = train(plan, Path(corpus), Path(out), init)
+    if not console.is_quiet():  # the first rank writes for all
+        console.say(f"report: {write_report(Path(out), Path(corpus))}")
+    return asdict(result)
+
+
+# --- asking a model ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What the flags of `evaluate` may set: how the text is read and, for pairs, how it is cut."""
+
+    text: TextConfig = TextConfig()
+    cut: CutConfig = CutConfig()
+
+
+def evaluate_mlm(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:
+    """Loss, accuracy and bits per character of a model over hidden words of a text it has not seen."""
+    from bertsmith.tasks.masked_lm import evaluate_masked_lm
+    from bertsmith.tasks.trained import load_trained
+
+    chosen = _evaluation(flags)
+    trained = load_trained(model)
+    lines = replace(chosen.text, sentences="line")  # nothing is gained by splitting lines that are joined again
+    documents = _documents(data, lines)
+    return evaluate_masked_lm(trained.model, trained.tokenizer, documents, seed, trained.max_length)
+
+
+def evaluate_pairs(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:
+    """Accuracy and loss of a model that tells true pairs of segments from false ones."""
+    from bertsmith.tasks.pairs import evaluate_pairs as judge
+    from bertsmith.tasks.trained import load_trained
+
+    chosen = _evaluation(flags)
+    trained = load_trained(model)
+    documents = _documents(data, chosen.text)
+    return judge(trained.model, trained.tokenizer, documents, chosen.cut, seed, trained.max_length)
+
+
+def _evaluation(flags: Flags | None) -> EvaluationConfig:
+    return config.build(EvaluationConfig, config.parse_overrides(EvaluationConfig, flags or {}), "")
+
+
+def _documents(paths: Sequence[str], text: TextConfig) -> Iterator[list[str]]:
+    """Clean sentences of each document; what was skipped is told at the end."""
+    from bertsmith.text.documents import Skipped, find, read
+    from bertsmith.text.sentences import sentences_of
+
+    skipped = Skipped(fail=text.on_bad == "fail")
+    for source in find(paths):
+        for document in read(source, text, skipped):
+            sentences = sentences_of(document.lines, text)
+            if sentences:
+                yield sentences
+    for reason, count in skipped.counts.items():
+        console.warn(f"{count} times {reason}, first at {skipped.examples[reason][0]}")
+
+
+def fill_mask(model: str | Path, texts: Sequence[str], top_k: int = 5) -> list[Any]:
+    """For each text one list per [MASK] of its `top_k` likeliest {token token_id score text}."""
+    return _predictor(model).fill_mask(list(texts), top_k)
+
+
+def next_sentence(model: str | Path, pairs: Sequence[tuple[str, str]]) -> list[Any]:
+    """For each pair {is_next: the probability that the second text follows the first}."""
+    return _predictor(model).next_sentence(list(pairs))
+
+
+def _predictor(model: str | Path) -> Predictor:
+    from bertsmith.serving.predictor import Predictor
+
+    return Predictor.load(model)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------
+
+
+def inspect(subject: str, recipe: str = "", flags: Flags | None = None) -> Result:
+    """Counts and masks of a corpus, or parameters by part of a model, a run or a recipe.
+
+    `recipe` (of a corpus): whose cut and masking to draw; the one it was prepared with when "".
+    """
+    from bertsmith.report import inspection
+
+    path = Path(subject)
+    if (path / store.MANIFEST).is_file() and not (path / "config.json").is_file():
+        return _inspect_corpus(path, recipe, flags)
+    if recipe:
+        raise UsageError(f"--recipe: {subject} is no corpus; only a corpus is drawn with a recipe's masks")
+    if (path / "config.json").is_file() or (path / "model" / "config.json").is_file():
+        from bertsmith.models.folder import read_config
+        from bertsmith.tasks.trained import model_folder
+
+        if flags:
+            raise UsageError(f"--{next(iter(flags))}: {subject} is a model, whose fields are what they are")
+        found = read_config(model_folder(path))
+        return inspection.inspect_encoder(found.config, found.heads)
+    from bertsmith.objectives.table import OBJECTIVES
+
+    chosen = load_recipe(subject, flags)
+    heads = dict.fromkeys(head for name in chosen.objectives.use for head in OBJECTIVES[name].heads)
+    return inspection.inspect_encoder(chosen.model, tuple(heads))
+
+
+def _inspect_corpus(path: Path, recipe: str, flags: Flags | None) -> Result:
+    from bertsmith.data.corpus import SPLITS, Corpus
+    from bertsmith.report.inspection import inspect_corpus
+
+    corpora = [Corpus.open(path, split) for split in SPLITS]
+    chosen = load_recipe(recipe, flags) if recipe else _recipe_of(path, corpora[0].details, flags)
+    return inspect_corpus(corpora, chosen.cut, chosen.masking, chosen.seed)
+
+
+def _recipe_of(corpus: Path, details: Mapping[str, Any], flags: Flags | None) -> Recipe:
+    """The recipe a corpus was prepared with, under the flags given now."""
+    import tomllib
+
+    values = tomllib.loads(str(details["recipe"]))
+    return config.build(Recipe, config.merge(values, config.parse_overrides(Recipe, flags or {})), str(corpus))
+
+
+def list_recipes() -> list[Result]:
+    """The shipped recipes, smallest first: name, description, sizes, budget."""
+    found = []
+    for name in shipped():
+        recipe = load_recipe(name)
+        unit, amount = recipe.training.budget
+        found.append(
+            {
+                "name": name,
+                "description": recipe.description,
+                "layers": recipe.model.layers,
+                "hidden_size": recipe.model.hidden_size,
+                "learning_rate": recipe.training.learning_rate,
+                "batch": f"{recipe.training.batch_size} x {recipe.cut.length}",
+                "budget": f"{amount:,.10g} {unit}",
+            }
+        )
+    return found
+
+
+def show_recipe(name: str, flags: Flags | None = None) -> Result:
+    """Every field of a recipe: its value, type and meaning, and the recipe as TOML."""
+    recipe = load_recipe(name, flags)
+    values = config.flat(recipe)
+    rows = [
+        {"key": key, "value": values[key], "type": kind, "help": meaning}
+        for key, kind, _, meaning in config.fields(Recipe)
+    ]
+    return {"name": recipe.name, "file": str(find_recipe(name)), "fields": rows, "toml": config.dump(recipe)}
+
+
+# --- the whole way ----------------------------------------------------------------------------------------------
+
+
+def demo(out: Path, seed: int = 0) -> Result:
+    """Gather the documentation that every Python carries, prepare it, pretrain, evaluate, predict, report.
+
+    Raises BertsmithError when the model does not end clearly below the best guess from word frequencies.
+    """
+    from bertsmith import demo as documentation
+
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    flags = {**DEMO_FLAGS, "seed": seed}
+    console.say("1 of 4: the text: documentation of this Python")
+    gathered = documentation.gather(out)
+    console.say("2 of 4: text to a corpus")
+    corpus = prepare(DEMO_RECIPE, [str(gathered.text)], out / "corpus", flags=flags)
+    console.say("3 of 4: corpus to a model")
+    run = pretrain(DEMO_RECIPE, out / "corpus", out / "run", flags=flags)
+    console.say("4 of 4: what the model knows of documents it has not seen")
+    mlm = evaluate_mlm(out / "run", [str(gathered.held_out)], seed)
+    pairs = evaluate_pairs(out / "run", [str(gathered.held_out)], seed)
+    margin = mlm["unigram_loss"] - mlm["loss"]
+    if margin < DEMO_MARGIN:
+        raise BertsmithError(
+            f"the demo's model is only {margin:.2f} nats below the unigram guess ({mlm['loss']:.2f} against "
+            f"{mlm['unigram_loss']:.2f}); {DEMO_MARGIN} are expected: is the machine very slow or busy?"
+        )
+    asked = documentation.questions(gathered, seed)
+    return {
+        "corpus": corpus,
+        "run": run,
+        "mlm": mlm,
+        "pairs": pairs,
+        "questions": asked._asdict(),
+        "fillings": fill_mask(out / "run", [hidden.text for hidden in asked.hidden]),
+        "judgements": next_sentence(out / "run", [(pair.first, pair.second) for pair in asked.pairs]),
+        "report": str(out / "run" / "report.html"),
+    }

@@ -1,0 +1,75 @@
+"""Results as text for a terminal, where --json is not asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bertsmith.console import render_table
+
+
+def values(result: Mapping[str, Any]) -> str:
+    """A flat result as two columns; tables in it as JSON."""
+    plain = {key: json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else v for key, v in result.items()}
+    return render_table("", list(plain.items()), ["", ""])
+
+
+def fillings(texts: Sequence[str]) -> Callable[[Sequence[Sequence[Sequence[Mapping[str, Any]]]]], str]:
+    """Renders, per text and [MASK], the candidates with their probabilities."""
+
+    def render(results: Sequence[Sequence[Sequence[Mapping[str, Any]]]]) -> str:
+        blocks = []
+        for text, masks in zip(texts, results, strict=True):
+            for number, candidates in enumerate(masks, 1):
+                title = text if len(masks) == 1 else f"{text}   [MASK] {number}"
+                rows = [[f"{c['score']:.1%}", c["token"], c["text"]] for c in candidates]
+                blocks.append(render_table(title, rows, ["", "", ""]))
+        return "\n\n".join(blocks)
+
+    return render
+
+
+def judgements(pairs: Sequence[tuple[str, str]]) -> Callable[[Sequence[Mapping[str, float]]], str]:
+    """Renders each pair with the probability that its second text follows the first."""
+
+    def render(results: Sequence[Mapping[str, float]]) -> str:
+        rows = [
+            [f"{result['is_next']:.1%}", first, second] for (first, second), result in zip(pairs, results, strict=True)
+        ]
+        return render_table("", rows, ["is next", "first", "second"])
+
+    return render
+
+
+def inspection(result: Mapping[str, Any]) -> str:
+    """What `inspect` found: parameters by part, or a corpus with its masks drawn."""
+    from bertsmith.report import inspection as report
+
+    if "parameters" in result:
+        return report.render_parameters(result["parameters"])
+    return report.render_corpus(result, color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+
+
+def recipe_list(recipes: Sequence[Mapping[str, Any]]) -> str:
+    """The shipped recipes, one a line."""
+    rows = [[recipe[key] for key in ("name", "budget", "batch", "description")] for recipe in recipes]
+    return render_table("", rows, ["recipe", "budget", "batch", ""])
+
+
+def recipe_fields(result: Mapping[str, Any]) -> str:
+    """Every field of a recipe with its value and meaning; the key is also the flag."""
+    rows = [
+        [row["key"].replace("_", "-"), json.dumps(row["value"], ensure_ascii=False), row["help"] or row["type"]]
+        for row in result["fields"]
+    ]
+    return render_table(result["file"], rows, ["field (flag --...)", "value", "meaning"])
+
+
+def demo(result: Mapping[str, Any]) -> str:
+    """The demo's findings against its two baselines, its answers, and what to type next."""
+    from bertsmith.demo import render
+
+    return render(result)
