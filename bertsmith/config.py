@@ -76,7 +76,9 @@ def build(cls: type[C], values: Mapping[str, Any], where: Place) -> C:
     """
     place = where if callable(where) else lambda key: f"{where}: {key}" if where else key
     mistakes: list[str] = []
-    built = _build(cls, values, "", place, mistakes, all_keys(cls))
+    keys = all_keys(cls)
+    tables = dict.fromkeys(key.rpartition(".")[0] for key in keys if "." in key)
+    built = _build(cls, values, "", place, mistakes, [*keys, *tables])
     if mistakes:
         raise UsageError("\n".join(mistakes))
     return cast(C, built)
@@ -323,13 +325,14 @@ def _listed(value: object) -> object:
 
 def flat(config: object) -> Values:
     """A config's values by dotted key."""
-    return _flat(to_values(config), "")
+    return flat_values(to_values(config))
 
 
-def _flat(values: Values, prefix: str) -> Values:
+def flat_values(values: Values, prefix: str = "") -> Values:
+    """Nested tables by dotted key."""
     found: Values = {}
     for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        found |= flat_values(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return found
 
 

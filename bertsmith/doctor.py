@@ -26,7 +26,7 @@ OPTIONAL = {
     "ruff": ("development", "make check"),
     "pyright": ("development", "make check"),
 }
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+FEATURES = ("avx2", "avx512_f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
 
 
 class Way(NamedTuple):
