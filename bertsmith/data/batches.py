@@ -139,9 +139,7 @@ class BatchSource:
         targets = {}
         token_ids = examples.token_ids
         if MASKED_LM in self.objectives:
-            masked = mask(
-                examples, self.masking, self.special, self.corpus.vocab_size, self._seed, epoch, indices
-            )
+            masked = mask(examples, self.masking, self.special, self.corpus.vocab_size, self._seed, epoch, indices)
             token_ids = masked.token_ids
             targets[MASKED_LM] = (masked.rows, masked.labels)
         if PAIR in self.objectives:
@@ -170,7 +168,8 @@ class _Steps(Dataset[list[MicroBatch] | BertsmithError]):
 def stream(source: BatchSource, start: int, stop: int, workers: int) -> Iterator[list[Batch]]:
     """This rank's micro-batches of global steps start .. stop - 1, in order.
 
-    They are made by `workers` processes (0 = this one). Close the iterator to end the workers; they also end with their parent, however it dies.
+    They are made by `workers` processes (0 = this one). Close the iterator to end the workers; they also end with
+    their parent, however it dies.
     """
     if stop > start:
         source.place(start)  # the first plan is made before workers are forked, so that they share it

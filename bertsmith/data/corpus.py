@@ -6,7 +6,8 @@ A corpus folder holds `manifest.json`, `tokenizer/` and parts: Arrow IPC files `
     token_ids    list<list<uint16 | uint32>>   sentences of a document, tokens of a sentence
     word_starts  list<list<uint8>>             1 where a token starts a word, 0 where it continues one
 
-Token ids are uint16 where the vocabulary fits. pyarrow, polars and datasets read them as they are. Parts are bounded in size and cut by input; no span crosses a part.
+Token ids are uint16 where the vocabulary fits. pyarrow, polars and datasets read the files as they are. Parts are
+bounded in size and cut by input; no span crosses a part.
 """
 
 from __future__ import annotations

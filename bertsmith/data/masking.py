@@ -104,9 +104,7 @@ def mask(
 
 
 @kernel
-def _budget(
-    maskable: int, length: int, stream: np.uint64, rate: float, stochastic: bool, max_predictions: int
-) -> int:
+def _budget(maskable: int, length: int, stream: np.uint64, rate: float, stochastic: bool, max_predictions: int) -> int:
     """How many tokens of a sequence to predict."""
     if stochastic:
         return int(rate * maskable + uniform_one(draw_one(stream, BUDGET_DRAW)))

@@ -48,6 +48,12 @@ def uniform_one(bits: np.uint64) -> float:
 
 
 @kernel
+def uniform_at(key: np.uint64, counter: int) -> float:
+    """`uniform` for one counter, also from plain Python."""
+    return uniform_one(draw_one(key, counter))
+
+
+@kernel
 def below_one(bits: np.uint64, bound: int) -> int:
     """64 random bits as an integer in [0, bound), bound < 2**32; no value is favoured by more than bound / 2**32."""
     return np.int64(((bits >> SHIFT_32) * np.uint64(bound)) >> SHIFT_32)

@@ -92,9 +92,7 @@ class FullSentences:
 
 
 @kernel
-def _plan_part(
-    sentences: npt.NDArray[np.int32], documents: npt.NDArray[np.int32], room: int, rows: Rows
-) -> int:
+def _plan_part(sentences: npt.NDArray[np.int32], documents: npt.NDArray[np.int32], room: int, rows: Rows) -> int:
     """Pack one part and return the number of rows. The separator between two documents counts as a token."""
     count = 0
     start = stop = used = 0  # the open row: tokens [start, stop) and the room they take with their separators

@@ -1,0 +1,88 @@
+"""What worker processes make of raw documents: compact arrays, or word counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bertsmith.text import words
+from bertsmith.text.cleaning import clean
+from bertsmith.text.config import TextConfig
+from bertsmith.text.sentences import sentences_of
+from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.tokenizers.training import count_words
+
+Lines = Sequence[str]
+LARGEST_SHORT_ID = 2**16
+
+
+class Chunk(NamedTuple):
+    """Documents as arrays.
+
+    hashes: (documents,) uint64 over the cleaned sentences. document_lengths: (documents,) int32, sentences of each,
+    0 where cleaning left nothing. sentence_lengths: (sentences,) int32, tokens of each, never 0. token_ids: (tokens,)
+    uint16, or uint32 for a vocabulary beyond 65,536. word_starts: (tokens,) uint8. text_bytes: UTF-8 bytes taken in.
+    """
+
+    hashes: npt.NDArray[np.uint64]
+    document_lengths: npt.NDArray[np.int32]
+    sentence_lengths: npt.NDArray[np.int32]
+    token_ids: npt.NDArray[Any]
+    word_starts: npt.NDArray[np.uint8]
+    text_bytes: int
+
+
+class EncodeChunk:
+    """Clean, split, hash and tokenise documents."""
+
+    def __init__(self, tokenizer: Tokenizer, config: TextConfig) -> None:
+        self._tokenizer, self._config = tokenizer, config
+
+    def __call__(self, documents: Sequence[Lines]) -> Chunk:
+        """The documents (raw lines of each) as one chunk."""
+        divided = [sentences_of(lines, self._config) for lines in documents]
+        encoding = self._tokenizer.encode_sentences(
+            [sentence for document in divided for sentence in document], words.segmenter(self._config.segmenter)
+        )
+        kept = encoding.lengths > 0  # text of nothing but characters that the tokenizer removes
+        document_of = np.repeat(np.arange(len(divided)), [len(document) for document in divided])
+        short = self._tokenizer.vocab_size <= LARGEST_SHORT_ID
+        return Chunk(
+            np.array([_hash(document) for document in divided], dtype=np.uint64),
+            np.bincount(document_of[kept], minlength=len(divided)).astype(np.int32),
+            encoding.lengths[kept],
+            encoding.token_ids.astype(np.uint16 if short else np.uint32),
+            encoding.word_starts,
+            _bytes(documents),
+        )
+
+
+def _hash(sentences: Sequence[str]) -> int:
+    digest = hashlib.blake2b("\n".join(sentences).encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _bytes(documents: Sequence[Lines]) -> int:
+    return sum(
+        len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
+        for lines in documents
+        for line in lines
+    )
+
+
+class CountChunk:
+    """Count the words of documents, to train a vocabulary on."""
+
+    def __init__(self, lowercase: bool) -> None:
+        self._lowercase = lowercase
+
+    def __call__(self, documents: Sequence[Lines]) -> Counter[str]:
+        """How often each word occurs."""
+        counts: Counter[str] = Counter()
+        count_words((clean(line) for lines in documents for line in lines), self._lowercase, counts)
+        return counts

@@ -1,0 +1,249 @@
+"""From text files to a corpus folder: read, clean, split, drop repeats, tokenise, write.
+
+This process reads and writes; worker processes do the rest on chunks of about a megabyte, whose results come back in
+order. So the bytes written are a function of the text and the configs alone, for any number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bertsmith import console, interrupt, store
+from bertsmith.data import randomness, sampling
+from bertsmith.data.chunks import Chunk, EncodeChunk
+from bertsmith.data.corpus import KIND, SPLITS, TOKENIZER, Split
+from bertsmith.data.pool import Pool
+from bertsmith.data.reading import Reader
+from bertsmith.data.repeats import Seen
+from bertsmith.data.writer import SplitWriter
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.text import documents
+from bertsmith.text.config import TextConfig
+from bertsmith.text.documents import Skipped, Source
+from bertsmith.tokenizers.config import TokenizerConfig
+from bertsmith.tokenizers.tokenizer import Tokenizer
+
+MODEL_MAX_LENGTH = 512  # what the corpus' own tokenizer states; a trained model states what it was trained with
+SMALL_INPUT = 2 * 2**20  # bytes; below, starting worker processes takes longer than the work
+LEAST_BYTES_WRITTEN = 0.5  # of the bytes read: less than any text comes to, so that a disk too small is told early
+
+Request = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparationSummary:
+    """What a preparation made.
+
+    bytes: UTF-8 bytes of text taken in. seconds: of this call. unk_rate: share of the tokens that are [UNK].
+    skipped: by reason, how many lines, documents or files were left out or cut.
+    """
+
+    documents: int
+    sentences: int
+    tokens: int
+    bytes: int
+    seconds: float
+    unk_rate: float
+    tokens_per_word: float
+    vocabulary: int
+    validation_documents: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+def prepare_corpus(
+    paths: Sequence[str],
+    out: Path,
+    tokenizer_config: TokenizerConfig,
+    text_config: TextConfig,
+    *,
+    seed: int = 0,
+    workers: int = 0,
+    tokenizer: Path | None = None,
+    recipe_text: str = "",
+) -> PreparationSummary:
+    """Make the corpus folder `out` of text files, folders and patterns.
+
+    workers: processes, 0 = one per core. tokenizer: a published vocabulary or model folder; None trains one.
+    Where `out` holds the finished corpus of the same request nothing is done. Raises UsageError naming the field when
+    it holds that of another request, BertsmithError when no text is found.
+    """
+    started = time.monotonic()
+    sources = documents.find(paths)
+    published = None if tokenizer is None else _load(tokenizer, tokenizer_config)
+    request = _request(sources, tokenizer_config, text_config, seed, published)
+    finished = _finished(out, request)
+    if finished is not None:
+        console.say(f"{out}: is prepared already from this text; nothing to do")
+        return _summary(finished, time.monotonic() - started)
+    expected = _unpacked_bytes(sources)
+    store.require_space(out, int(expected * LEAST_BYTES_WRITTEN))
+    count = 1 if expected < SMALL_INPUT else workers or _cores()
+    details: dict[str, Any] = {}
+    with store.writing(out, KIND, details) as folder:
+        trained = published or sampling.train(sources, text_config, tokenizer_config, expected, seed, count)
+        (folder / TOKENIZER).mkdir()
+        trained.save(folder / TOKENIZER, MODEL_MAX_LENGTH)
+        details |= _write(folder, sources, text_config, trained, seed, count)
+        # The size that "auto" came to belongs into the recipe that is kept; no other field is called so.
+        recipe_text = recipe_text.replace('\nsize = "auto"', f"\nsize = {trained.vocab_size}")
+        details |= {"request": request, "recipe": recipe_text}
+    return _summary(details, time.monotonic() - started)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _unpacked_bytes(sources: Sequence[Source]) -> int:
+    """About how much text the files hold: packed text is a quarter of it."""
+    return sum(source.size * (4 if source.compressed else 1) for source in sources)
+
+
+def _load(path: Path, config: TokenizerConfig) -> Tokenizer:
+    # The recipes' default is lower case, so only its opposite tells what the user wants of this vocabulary.
+    return Tokenizer.load(path, lowercase=None if config.lowercase else False)
+
+
+# --- the same line again ----------------------------------------------------------------------------------------
+
+
+def _request(
+    sources: Sequence[Source],
+    tokenizer_config: TokenizerConfig,
+    text_config: TextConfig,
+    seed: int,
+    published: Tokenizer | None,
+) -> Request:
+    """Everything the corpus depends on, by the name the user knows it by."""
+    request: Request = {f"text.{key}": value for key, value in asdict(text_config).items()}
+    if published is None:
+        request |= {f"tokenizer.{key}": value for key, value in asdict(tokenizer_config).items()}
+    request["--tokenizer"] = "trained" if published is None else published.fingerprint
+    request["seed"] = seed
+    request["--text"] = store.fingerprint([_content(source) for source in sources])
+    return request
+
+
+def _content(source: Source) -> str:
+    """The SHA-256 of a file, or what stands in its way; reading it for its text reports that properly."""
+    interrupt.check()
+    if not source.path.is_file():
+        return "not a file"
+    try:
+        return store.hash_file(source.path)
+    except OSError as error:
+        return f"unreadable: {error.errno}"
+
+
+def _finished(out: Path, request: Request) -> dict[str, Any] | None:
+    """The details of a whole corpus in `out` made by this request; None where there is none or it is damaged."""
+    if not (out / store.MANIFEST).is_file():
+        return None
+    try:
+        details = store.verify(out, KIND)
+    except UsageError:
+        raise
+    except BertsmithError as error:
+        console.warn(f"{error}; preparing it anew")
+        return None
+    found = details["request"]
+    for key in (*request, *found):
+        if request.get(key) != found.get(key):
+            raise UsageError(_difference(out, key, found.get(key), request.get(key)))
+    return details
+
+
+def _difference(out: Path, key: str, found: object, wanted: object) -> str:
+    if key == "--text":
+        what = "of other text"
+    elif key == "--tokenizer":
+        what = "with another tokenizer"
+    else:
+        what = f"with {key} = {found}, not {wanted}"
+    return f"{out}: was prepared {what} ({key}); choose another folder for this one"
+
+
+# --- the work ---------------------------------------------------------------------------------------------------
+
+
+def _write(
+    folder: Path, sources: Sequence[Source], config: TextConfig, tokenizer: Tokenizer, seed: int, workers: int
+) -> dict[str, Any]:
+    """Write all parts; returns what the manifest says of them."""
+    reader = Reader(sources, config, Skipped(fail=config.on_bad == "fail"))
+    splits = {name: SplitWriter(folder, name, tokenizer.special.unk) for name in SPLITS}
+    seen, text_bytes = Seen(), 0
+    with Pool(EncodeChunk(tokenizer, config), workers) as pool, console.Progress(reader.total, "B", "tokens") as bar:
+        for chunk in pool.map(reader.chunks()):
+            held_out = _validation_documents(chunk, config.validation_share, seed)
+            new = _new_documents(chunk, seen, reader)
+            splits["train"].add(chunk, new & ~held_out)
+            splits["validation"].add(chunk, new & held_out)
+            text_bytes += chunk.text_bytes
+            bar.update(reader.done, f"{console.count(sum(split.tokens for split in splits.values()))} tokens")
+    for split in splits.values():
+        interrupt.check()
+        split.flush()
+    reader.explain_skipped()
+    if not any(split.documents for split in splits.values()):
+        raise reader.nothing_found()
+    if not splits["validation"].documents:
+        console.warn("no document fell into the validation part; use more documents or a larger text.validation_share")
+    return _details(splits, tokenizer) | {"bytes": text_bytes, "skipped": dict(sorted(reader.skipped.counts.items()))}
+
+
+def _new_documents(chunk: Chunk, seen: Seen, reader: Reader) -> npt.NDArray[np.bool_]:
+    """(documents,) bool: holds text and was not seen before. The others are counted as skipped."""
+    empty = chunk.document_lengths == 0
+    new = np.zeros(empty.size, dtype=np.bool_)
+    new[~empty] = seen.add(chunk.hashes[~empty])
+    reader.note([("document without text", empty), ("repeated document", ~empty & ~new)])
+    return new
+
+
+def _validation_documents(chunk: Chunk, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """(documents,) bool: a function of the document's text and the seed, wherever it stands."""
+    return randomness.uniform(randomness.key(seed, "validation documents"), chunk.hashes) < share
+
+
+def _details(splits: Mapping[Split, SplitWriter], tokenizer: Tokenizer) -> dict[str, Any]:
+    total = {
+        name: sum(getattr(split, name) for split in splits.values())
+        for name in ("documents", "sentences", "tokens", "words", "unknown")
+    }
+    files = {name: digest for split in splits.values() for name, digest in split.files.items()}
+    return {
+        "documents": total["documents"],
+        "sentences": total["sentences"],
+        "tokens": total["tokens"],
+        "words": total["words"],
+        "tokens_per_word": total["tokens"] / total["words"],
+        "unk_rate": total["unknown"] / total["tokens"],
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer_fingerprint": tokenizer.fingerprint,
+        "fingerprint": store.fingerprint(tokenizer.fingerprint, files),
+        "splits": {name: split.details() for name, split in splits.items()},
+    }
+
+
+def _summary(details: Mapping[str, Any], seconds: float) -> PreparationSummary:
+    return PreparationSummary(
+        documents=details["documents"],
+        sentences=details["sentences"],
+        tokens=details["tokens"],
+        bytes=details["bytes"],
+        seconds=round(seconds, 3),
+        unk_rate=details["unk_rate"],
+        tokens_per_word=details["tokens_per_word"],
+        vocabulary=details["vocab_size"],
+        validation_documents=details["splits"]["validation"]["documents"],
+        skipped=details["skipped"],
+    )
