@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ MAX_PARAMETERS = 10_000_000_000
 Probability = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 
 
-def _help(default: object, text: str):  # noqa: ANN202  (dataclasses.field has no nameable type)
+def _help(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
@@ -54,7 +54,7 @@ class EncoderConfig:
             )
 
     def estimate_parameters(self) -> int:
-        """Weights of embeddings and layers, without biases, norms and heads: a bound computed before anything is built."""
+        """Weights of embeddings and layers, without biases, norms and heads: known before anything is built."""
         config = self.resolved()
         embeddings = (config.vocab_size + config.max_positions + config.token_types) * config.hidden_size
         layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size

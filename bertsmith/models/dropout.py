@@ -32,9 +32,9 @@ def _(shape: Sequence[int]) -> Tensor:
 def dropout(states: Tensor, probability: float) -> Tensor:
     """Zeroes each element with the given probability and scales the rest so that the expectation stays.
 
-    On a CPU one random byte decides per element (12 times cheaper than a Bernoulli draw), so the probability becomes the
-    nearest multiple of 1/256 (0.1 becomes 26/256 = 0.1016) and the scale is that of the probability used. Elsewhere it
-    is torch's own dropout. Probability 0 returns the input itself.
+    On a CPU one random byte decides per element (12 times cheaper than a Bernoulli draw), so the probability becomes
+    the nearest multiple of 1/256 (0.1 becomes 26/256 = 0.1016) and the scale is that of the probability used.
+    Elsewhere it is torch's own dropout. Probability 0 returns the input itself.
     """
     if states.device.type != "cpu":
         return F.dropout(states, probability) if probability else states

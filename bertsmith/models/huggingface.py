@@ -37,7 +37,7 @@ def config_to_json(config: EncoderConfig, heads: Sequence[str], pad_token_id: in
         "pad_token_id": pad_token_id,
         "dtype": "float32",
     }
-    spelled = {ours: theirs for theirs, ours in reversed(family.activations.items())}
+    spelled = {ours: theirs for theirs, ours in reversed(list(family.activations.items()))}
     for theirs, ours in family.settings.items():
         value = getattr(config, ours)
         values[theirs] = spelled[value] if ours == "activation" else value

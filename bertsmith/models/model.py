@@ -37,13 +37,14 @@ class Model(nn.Module):
 
     def masked_lm(self, hidden_rows: Tensor) -> Tensor:
         """(rows, hidden) -> logits over the vocabulary (rows, vocabulary)."""
-        return self.heads["masked_lm"](hidden_rows, self.encoder.embeddings.words.weight)
+        head, word_embedding = self.masked_lm_head()
+        return head(hidden_rows, word_embedding)
 
     def masked_lm_head(self) -> tuple[MaskedLMHead, Tensor]:
         """The head and the word embedding (vocabulary, hidden) it is tied to, for losses that never hold all logits."""
         head = self.heads["masked_lm"]
         assert isinstance(head, MaskedLMHead)
-        return head, self.encoder.embeddings.word.weight
+        return head, self.encoder.embeddings.words.weight
 
     def pair(self, pooled: Tensor) -> Tensor:
         """(sequences, hidden) -> logits (sequences, 2); class 0 = is next, 1 = random."""
