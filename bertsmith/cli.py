@@ -30,6 +30,9 @@ Recipe = Annotated[str, Parameter(help="a shipped name (see bertsmith recipes) o
 
 FIELDS = "Every field of the recipe is a flag too: --training.steps 300. `bertsmith recipes NAME` lists them."
 
+# Verbs whose loops ask interrupt.check() where their work is safe; in the others a signal just ends the process.
+STOPPABLE = ("prepare", "pretrain", "evaluate", "predict", "demo")
+
 app = App(
     name="bertsmith",
     help="From raw text to a BERT: prepare a corpus, pretrain, evaluate, predict.",
@@ -58,8 +61,9 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):  # what a terminal cannot show is escaped, which is valid JSON too
             stream.reconfigure(errors="backslashreplace")
     try:
-        interrupt.install()
         rest = _take_flags(list(arguments))
+        if rest and rest[0] in STOPPABLE:
+            interrupt.install()
         app(rest or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return 0
@@ -173,6 +177,7 @@ def pretrain(
     *,
     corpus: Annotated[Path, Parameter(help="folder made by prepare")],
     out: Annotated[Path, Parameter(help="folder of the run")],
+    init: Annotated[Path | None, Parameter(help="a model folder whose weights to start from")] = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -185,7 +190,7 @@ def pretrain(
     """
     from bertsmith import pipeline, rendering
 
-    _print(pipeline.pretrain(recipe, corpus, out, flags=_recipe_flags(seed)), as_json, rendering.values)
+    _print(pipeline.pretrain(recipe, corpus, out, init, flags=_recipe_flags(seed)), as_json, rendering.values)
 
 
 # --- evaluation and prediction ----------------------------------------------------------------------------------
@@ -391,7 +396,8 @@ def demo(
 
     Example: bertsmith demo --out demo
     """
-    from bertsmith import pipeline, rendering
+    from bertsmith import demo as documentation
+    from bertsmith import pipeline
 
     _no_flags("demo")
-    _print(pipeline.demo(out, seed=seed), as_json, rendering.demo)
+    _print(pipeline.demo(out, seed=seed), as_json, documentation.render)

@@ -173,13 +173,15 @@ def inspect(subject: str, recipe: str = "", flags: Flags | None = None) -> Resul
     if recipe:
         raise UsageError(f"--recipe: {subject} is no corpus; only a corpus is drawn with a recipe's masks")
     if (path / "config.json").is_file() or (path / "model" / "config.json").is_file():
-        from bertsmith.models.folder import read_config
+        from bertsmith.models.folder import load_model
         from bertsmith.tasks.trained import model_folder
 
         if flags:
             raise UsageError(f"--{next(iter(flags))}: {subject} is a model, whose fields are what they are")
-        found = read_config(model_folder(path))
-        return inspection.inspect_encoder(found.config, found.heads)
+        model = load_model(model_folder(path))
+        return inspection.inspect_encoder(model.config, model.trained_heads)
+    if path.is_dir() and not (path / "recipe.toml").is_file():
+        raise UsageError(f"{subject}: holds no corpus, no model and no run")
     from bertsmith.objectives.table import OBJECTIVES
 
     chosen = load_recipe(subject, flags)

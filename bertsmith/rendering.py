@@ -66,10 +66,3 @@ def recipe_fields(result: Mapping[str, Any]) -> str:
         for row in result["fields"]
     ]
     return render_table(result["file"], rows, ["field (flag --...)", "value", "meaning"])
-
-
-def demo(result: Mapping[str, Any]) -> str:
-    """The demo's findings against its two baselines, its answers, and what to type next."""
-    from bertsmith.demo import render
-
-    return render(result)
