@@ -91,13 +91,24 @@ def write_part(path: Path, part: Part) -> None:
     """Write a part as an Arrow IPC file of one record batch. The bytes are a function of the part alone."""
 
     def nested(values: npt.NDArray[Any]) -> pa.ListArray:
-        sentences = pa.ListArray.from_arrays(pa.array(part.sentences), pa.array(values))
-        return pa.ListArray.from_arrays(pa.array(part.documents), sentences)
+        sentences = _lists(part.sentences, _array(values))
+        return _lists(part.documents, sentences)
 
     columns = [nested(part.token_ids), nested(part.word_starts)]
     batch = pa.RecordBatch.from_arrays(columns, names=list(COLUMNS))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
+
+
+def _array(values: npt.NDArray[Any]) -> pa.Array:
+    # From buffers: pa.array() on numpy values imports pandas where it is installed, a second and 60 MB for nothing.
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(values)])
+
+
+def _lists(offsets: npt.NDArray[np.int32], values: pa.Array) -> pa.ListArray:
+    kind = pa.list_(values.type)
+    return pa.ListArray.from_buffers(kind, offsets.size - 1, [None, pa.py_buffer(offsets)], children=[values])
 
 
 def open_part(path: Path, validate: bool = False) -> Part:
@@ -121,10 +132,16 @@ def open_part(path: Path, validate: bool = False) -> Part:
     return Part(read_only(token_ids), read_only(word_starts), read_only(sentences), read_only(documents))
 
 
-def _flat(column: pa.ListArray) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+def _flat(column: pa.ListArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Values, sentence offsets and document offsets of a list<list<...>> column that has no nulls and no offset."""
     sentences = column.values
-    values = sentences.values.to_numpy(zero_copy_only=True)
-    return values, sentences.offsets.to_numpy(zero_copy_only=True), column.offsets.to_numpy(zero_copy_only=True)
+    values = sentences.values
+    kind = values.type.to_pandas_dtype()
+    return (
+        np.frombuffer(values.buffers()[1], dtype=kind, count=len(values)),
+        np.frombuffer(sentences.buffers()[1], dtype=np.int32, count=len(sentences) + 1),
+        np.frombuffer(column.buffers()[1], dtype=np.int32, count=len(column) + 1),
+    )
 
 
 @dataclass(frozen=True)
