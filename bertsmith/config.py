@@ -337,8 +337,9 @@ def flat_values(values: Values, prefix: str = "") -> Values:
 
 
 def dump(config: object) -> str:
-    """The config as TOML: `build(type(config), tomllib.loads(text), "")` gives it back."""
-    return _dump(to_values(config), "").lstrip("\n")
+    """A config, or its nested tables, as TOML: `build(type(config), tomllib.loads(text), "")` gives it back."""
+    values = config if isinstance(config, dict) else to_values(config)
+    return _dump(cast(Values, values), "").lstrip("\n")
 
 
 def _dump(values: Values, prefix: str) -> str:
