@@ -6,6 +6,7 @@ arguments before cyclopts sees them, because their types belong to the configs a
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -41,6 +42,7 @@ app = App(
     version_flags=["--version"],
     help_format="markdown",
     end_of_options_delimiter="--",
+    suppress_keyboard_interrupt=False,
 )
 evaluate = App(name="evaluate", help="Score a model on text it has not seen.")
 predict = App(name="predict", help="Ask a model.")
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code. Every mistake is one line on stderr, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is escaped, which is valid JSON too
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped, which is valid JSON too
             stream.reconfigure(errors="backslashreplace")
     try:
         rest = _take_flags(list(arguments))
