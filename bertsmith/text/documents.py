@@ -13,7 +13,7 @@ from bertsmith.text.config import TextConfig
 from bertsmith.text.lines import LONGEST_LINE, NumberedText, cut_text, jsonl_texts, text_lines
 from bertsmith.text.skipped import Skipped
 from bertsmith.text.sources import Source, UnusableFile, find, open_source
-from bertsmith.text.tables import parquet_texts
+from bertsmith.text.tables import ParquetTexts
 
 __all__ = ["LARGEST_DOCUMENT", "RawDocument", "Skipped", "Source", "find", "read"]
 
@@ -38,12 +38,13 @@ def read(source: Source, config: TextConfig, skipped: Skipped) -> Iterator[RawDo
 
     .txt: one sentence or paragraph a line, a blank line between documents. .jsonl: one document a line, in the field
     `config.field`, whose newlines separate paragraphs. .parquet: one document a row, in the column `config.field`.
-    A line is cut at 1 MiB, a document at 8 Mi characters. Raises BertsmithError when `skipped.fail` is set.
+    A line is cut at 1 MiB, a document at 8 Mi characters. With `Skipped(fail=True)` the first thing that would be
+    left out raises BertsmithError.
     """
-    name = str(source.path)
+    name = os.fsencode(source.path).decode(errors="replace")  # what can be printed of it
     try:
         before = os.stat(source.path)
-        yield from _read(source, config, skipped)
+        yield from _read(source, name, config, skipped)
         after = os.stat(source.path)
         if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
             skipped.add("the file changed while it was read", name)
@@ -51,21 +52,18 @@ def read(source: Source, config: TextConfig, skipped: Skipped) -> Iterator[RawDo
         skipped.add(f"the file cannot be read ({error.strerror or error})", name)
 
 
-def _read(source: Source, config: TextConfig, skipped: Skipped) -> Iterator[RawDocument]:
-    name = str(source.path)
+def _read(source: Source, name: str, config: TextConfig, skipped: Skipped) -> Iterator[RawDocument]:
     try:
         with open_source(source) as stream:
-            position = stream.position
             if source.kind == "txt":
-                lines = text_lines(stream, name, skipped)
+                yield from _documents(text_lines(stream, name, skipped), name, stream.position, skipped)
             elif source.kind == "jsonl":
-                lines = _paragraphs(jsonl_texts(stream, name, config.field, skipped), name, skipped)
+                texts = jsonl_texts(stream, name, config.field, skipped)
+                yield from _documents(_paragraphs(texts, name, skipped), name, stream.position, skipped)
             else:
-                progress = [0.0]
-                texts = parquet_texts(stream, name, config.field, skipped, progress)
-                lines = _paragraphs(texts, name, skipped)
-                position = lambda: int(progress[0] * source.size)  # noqa: E731
-            yield from _documents(lines, name, position, skipped)
+                table = ParquetTexts(stream, name, config.field, skipped)
+                lines = _paragraphs(iter(table), name, skipped)
+                yield from _documents(lines, name, lambda: int(table.share * source.size), skipped)
     except UnusableFile as error:
         skipped.add(str(error), name)
 

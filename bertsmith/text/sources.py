@@ -41,14 +41,13 @@ def find(paths: Sequence[str | Path]) -> list[Source]:
     """
     found: dict[Path, Source] = {}
     for argument in map(str, paths):
-        before = len(found)
-        any_suitable = False
+        suitable = False
         for path in _expand(argument):
             kind = _kind(path)
             if kind is not None:
-                any_suitable = True
-                found.setdefault(path, Source(path, kind, path.suffix == ".gz", _size(path)))
-        if len(found) == before and not any_suitable:
+                suitable = True
+                found.setdefault(path, Source(path, kind, path.suffix.lower() == ".gz", _size(path)))
+        if not suitable:
             raise UsageError(_explain(argument))
     if not found:
         raise UsageError(f"no text given; {_WANTED}")
@@ -70,9 +69,13 @@ def _expand(argument: str) -> Iterator[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Files below a folder, sorted; hidden ones are left out and links to folders are not followed."""
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})")
 
 
 def _mode(path: Path) -> int:

@@ -15,33 +15,41 @@ from bertsmith.text.sources import Stream, UnusableFile
 ROWS_AT_ONCE = 64
 
 
-def parquet_texts(
-    stream: Stream, name: str, column: str, skipped: Skipped, progress: list[float]
-) -> Iterator[NumberedText]:
-    """The text of each row; rows without it are skipped and counted. `progress[0]` is the share of rows read.
+class ParquetTexts:
+    """The text of each row of one column; rows without it are skipped and counted. `share` of the rows are read."""
 
-    Raises UnusableFile when the file is no Parquet file or has no such column of text.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
+    def __init__(self, stream: Stream, name: str, column: str, skipped: Skipped) -> None:
+        self._stream = stream
+        self._name = name
+        self._column = column
+        self._skipped = skipped
+        self.share = 0.0
 
-    with _seekable(stream) as file:
-        try:
-            table = parquet.ParquetFile(file)
-            _check_column(table.schema_arrow, column)
-            rows = max(1, table.metadata.num_rows)
-            number = 0
-            for batch in table.iter_batches(ROWS_AT_ONCE, columns=[column], use_threads=False):
-                for value in batch.column(0):
-                    number += 1
-                    text = _text(value, f"{name}:{number}", skipped)
-                    if text is not None:
-                        yield number, text
-                progress[0] = number / rows
-        except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise UnusableFile("the Parquet file is damaged") from error
+    def __iter__(self) -> Iterator[NumberedText]:
+        """Raises UnusableFile when the file is no Parquet file or has no such column of text."""
+        import pyarrow as pa
+
+        with _seekable(self._stream) as file:
+            try:
+                yield from self._rows(file)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno:
+                    raise
+                raise UnusableFile("the Parquet file is damaged") from error
+
+    def _rows(self, file: BinaryIO) -> Iterator[NumberedText]:
+        import pyarrow.parquet as parquet
+
+        table = parquet.ParquetFile(file)
+        _check_column(table.schema_arrow, self._column)
+        rows, number = table.metadata.num_rows, 0
+        for batch in table.iter_batches(ROWS_AT_ONCE, columns=[self._column], use_threads=False):
+            for value in batch.column(0):
+                number += 1
+                text = _text(value, f"{self._name}:{number}", self._skipped)
+                if text is not None:
+                    yield number, text
+            self.share = number / rows
 
 
 def _check_column(schema: Any, column: str) -> None:

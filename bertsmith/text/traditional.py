@@ -13,6 +13,7 @@ def _simplified_forms() -> list[int]:
     A list that also names the characters that stay: `str.translate` is many times slower where an entry is missing.
     """
     forms = list(range(0x10000))
+    forms[0xD800:0xE000] = [0xFFFD] * 0x800  # half characters, which segmenters written in Rust refuse
     lines = files("bertsmith.text").joinpath("traditional.txt").read_text("utf-8").splitlines()
     for line in lines:
         if not line.startswith("#"):

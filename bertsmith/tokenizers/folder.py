@@ -129,7 +129,18 @@ def _read_json(file: Path, settings: Mapping[str, Any], lowercase: bool | None) 
         lowercase = _flag(file, normalizer, "lowercase")
     if lowercase is None:
         lowercase = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
-    return _found(file, _order(file, model.get("vocab")), lowercase is not False, accents)
+    tokens = _order(file, model.get("vocab"))
+    _check_added(file, values.get("added_tokens"), tokens)
+    return _found(file, tokens, lowercase is not False, accents)
+
+
+def _check_added(file: Path, added: object, tokens: Sequence[str]) -> None:
+    """Tokens beside the vocabulary would get ids that nothing here knows of."""
+    known = set(tokens)
+    for entry in added if isinstance(added, list) else []:
+        token = entry.get("content") if isinstance(entry, dict) else None
+        if not isinstance(token, str) or token not in known:
+            raise BertsmithError(f"{file}: added_tokens names {token!r}, which model.vocab does not hold")
 
 
 def _part(file: Path, values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
