@@ -1,4 +1,8 @@
-"""Checkpoints: one folder per step, taken only when every byte is as written, the newest valid one first."""
+"""Checkpoints: one folder per step, taken only when every byte is as written, the newest valid one first.
+
+A checkpoint is a model folder (config.json, model.safetensors, tokenizer) with the optimiser and the counters beside
+it, so whatever reads models reads checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +21,103 @@ from torch import Tensor
 
 from bertsmith import console, store
 from bertsmith.errors import BertsmithError
+from bertsmith.models.folder import load_model, save_model
+from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.state import State
 
 KIND = "checkpoint"
-WEIGHTS, MOMENTS, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+MOMENTS, COUNTERS = "optimizer.safetensors", "state.json"
 BYTES_PER_PARAMETER = 12  # fp32 weight and two fp32 moments
 
 
-def path_of(folder: Path, step: int) -> Path:
-    """The folder of one step's checkpoint."""
-    return folder / f"step-{step}"
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run.
+
+    max_length: the longest sequence trained, for the tokenizer. fingerprints: of all that a checkpoint depends on; one
+    with others is not taken.
+    """
+
+    folder: Path
+    tokenizer: Tokenizer
+    max_length: int
+    fingerprints: Mapping[str, str]
+
+    def path_of(self, step: int) -> Path:
+        """The folder of one step's checkpoint."""
+        return self.folder / f"step-{step}"
+
+    def save(self, state: State, extra: Mapping[str, Any], keep: int) -> Path:
+        """Write the state, read it back, and only then remove all but the newest `keep`.
+
+        extra: JSON that `load` returns. BertsmithError when the disk is full or refuses; the older ones stay then.
+        """
+        path = self.path_of(state.step)
+        with store.writing(path, KIND, {"step": state.step, **self.fingerprints}) as partial:
+            write_model(state, self.tokenizer, self.max_length, partial)
+            _write_tensors(partial / MOMENTS, state.optimizer.state())
+            counters = {"step": state.step, "tokens": state.tokens, "seconds": state.seconds, **extra}
+            (partial / COUNTERS).write_text(json.dumps(counters, indent=1) + "\n", encoding="utf-8")
+        store.verify(path, KIND)
+        store.crash_point("checkpoint.before-rotation")
+        for step in steps_in(self.folder)[keep:]:
+            _remove(self.path_of(step))
+            store.crash_point("checkpoint.rotated")
+        return path
+
+    def newest(self) -> Path | None:
+        """The newest valid checkpoint, or None; each newer one that is damaged is named in a warning.
+
+        BertsmithError when there are checkpoints but none is valid: starting anew would silently lose the run.
+        """
+        damaged = False
+        for step in steps_in(self.folder):
+            path = self.path_of(step)
+            try:
+                self._require_own(path)
+                return path
+            except BertsmithError as error:
+                damaged = True
+                console.warn(f"skipped a checkpoint: {error}")
+        if damaged:
+            raise BertsmithError(f"{self.folder}: no checkpoint is valid; remove the run's folder to start anew")
+        return None
+
+    def _require_own(self, path: Path) -> None:
+        details = store.verify(path, KIND)
+        for name, value in self.fingerprints.items():
+            if details.get(name) != value:
+                raise BertsmithError(f"{path}: was made with another {name}")
+
+    def load(self, path: Path, state: State) -> dict[str, Any]:
+        """Put a checkpoint that `newest` returned into `state`; returns the `extra` of `save`."""
+        weights = dict(load_model(path, tuple(state.model.heads)).named_parameters())
+        try:
+            moments = load_file(path / MOMENTS)
+            counters = json.loads((path / COUNTERS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BertsmithError(f"{path}: cannot be read ({error})") from error
+        _require_same_names(path / MOMENTS, moments, state.optimizer.state())
+        state.optimizer.restore(weights, moments)
+        state.step, state.tokens, state.seconds = (counters.pop(name) for name in ("step", "tokens", "seconds"))
+        return counters
 
 
 def steps_in(folder: Path) -> list[int]:
-    """Steps that have a folder, valid or not, newest first."""
-    names = [path.name for path in folder.glob("step-*")] if folder.is_dir() else []
-    return sorted((int(name[5:]) for name in names if name[5:].isdigit()), reverse=True)
+    """Steps that have a checkpoint, newest first. One without a manifest is half removed or unfinished: it is none."""
+    paths = [path for path in folder.glob("step-*") if (path / store.MANIFEST).exists()] if folder.is_dir() else []
+    return sorted((int(path.name[5:]) for path in paths if path.name[5:].isdigit()), reverse=True)
 
 
-def save(folder: Path, state: State, details: Mapping[str, Any], extra: Mapping[str, Any], keep: int) -> Path:
-    """Write the state as a checkpoint, read it back, and only then remove all but the newest `keep`.
-
-    details: fingerprints for the manifest. extra: what the caller wants back at a resume. BertsmithError when the disk
-    is full or refuses; the older checkpoints are untouched then.
-    """
-    path = path_of(folder, state.step)
-    with store.writing(path, KIND, {"step": state.step, **details}) as partial:
-        write_tensors(partial / WEIGHTS, state.optimizer.views(state.optimizer.masters))
-        write_tensors(partial / MOMENTS, state.optimizer.state())
-        counters = {"step": state.step, "tokens": state.tokens, "seconds": state.seconds, **extra}
-        (partial / STATE).write_text(json.dumps(counters, indent=1) + "\n", encoding="utf-8")
-    store.verify(path, KIND)
-    store.crash_point("checkpoint.before-rotation")
-    for step in steps_in(folder)[keep:]:
-        remove(path_of(folder, step))
-        store.crash_point("checkpoint.rotated")
-    return path
+def write_model(state: State, tokenizer: Tokenizer, max_length: int, folder: Path) -> None:
+    """The model as a Hugging Face folder, from its fp32 masters."""
+    with state.optimizer.masters_in_model():
+        save_model(state.model, folder, pad_token_id=tokenizer.special.pad)
+    tokenizer.save(folder, max_length)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors. Raises OSError, as any other write does, when the disk is full or refuses."""
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises OSError, as any other write does, when the disk is full or refuses."""
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
@@ -64,7 +126,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise OSError(number, os.strerror(number) if full else str(error), str(path)) from error
 
 
-def remove(path: Path) -> None:
+def _remove(path: Path) -> None:
     """Delete a checkpoint, its manifest first: what is left of it after a crash counts as absent."""
     try:
         (path / store.MANIFEST).unlink(missing_ok=True)
@@ -73,45 +135,7 @@ def remove(path: Path) -> None:
         raise store.explain(error, path) from error
 
 
-def newest(folder: Path, details: Mapping[str, Any]) -> Path | None:
-    """The newest valid checkpoint, or None; each newer one that is damaged is named in a warning.
-
-    BertsmithError when there are checkpoints but none is valid: starting anew would silently lose the run.
-    """
-    skipped = []
-    for step in steps_in(folder):
-        path = path_of(folder, step)
-        if not (path / store.MANIFEST).exists():
-            continue  # half removed, or never finished
-        try:
-            found = store.verify(path, KIND)
-            wrong = [name for name, value in details.items() if found.get(name) != value]
-            if wrong:
-                raise BertsmithError(f"{path}: is of another run ({', '.join(wrong)} differ)")
-            return path
-        except BertsmithError as error:
-            skipped.append(str(error))
-            console.warn(f"skipped a checkpoint: {error}")
-    if skipped:
-        raise BertsmithError(f"{folder}: no checkpoint is valid; remove the run's folder to start anew")
-    return None
-
-
-def load(path: Path, state: State) -> dict[str, Any]:
-    """Put a verified checkpoint into `state`; returns the `extra` of `save`."""
-    try:
-        weights, moments = load_file(path / WEIGHTS), load_file(path / MOMENTS)
-        counters = json.loads((path / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise BertsmithError(f"{path}: cannot be read ({error})") from error
-    _check(path / WEIGHTS, weights, state.optimizer.views(state.optimizer.masters))
-    _check(path / MOMENTS, moments, state.optimizer.state())
-    state.optimizer.restore(weights, moments)
-    state.step, state.tokens, state.seconds = (counters.pop(name) for name in ("step", "tokens", "seconds"))
-    return counters
-
-
-def _check(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _require_same_names(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     for name in sorted(found.keys() | wanted.keys()):
         if name not in found or name not in wanted:
             raise BertsmithError(f"{path}: {name} is {'missing' if name in wanted else 'not part of this model'}")

@@ -26,9 +26,10 @@ class Interval:
 
     def add(self, step: Step) -> None:
         """Count one step in."""
-        for sums, values in ((self.losses, step.losses), (self.correct, step.correct), (self.counts, step.counts)):
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0) + value
+        for name, count in step.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+            self.losses[name] = self.losses.get(name, 0.0) + step.losses[name]
+            self.correct[name] = self.correct.get(name, 0.0) + step.correct[name]
         self.steps += 1
         self.tokens += step.tokens
         self.seconds += step.seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -74,7 +74,7 @@ class Optimizer:
             f"{moment}.{name}": view for moment in MOMENTS for name, view in self.views(getattr(self, moment)).items()
         }
 
-    def restore(self, weights: dict[str, Tensor], moments: dict[str, Tensor]) -> None:
+    def restore(self, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
         """Take the values of a checkpoint. They are copied: memory-mapped tensors are not aligned as ours are."""
         for name, view in self.views(self.masters).items():
             view.copy_(weights[name])

@@ -15,6 +15,7 @@ from bertsmith.data.batches import BatchSource
 from bertsmith.data.corpus import Corpus
 from bertsmith.errors import BertsmithError
 from bertsmith.models.model import Model
+from bertsmith.training.checkpoint import Checkpoints
 from bertsmith.training.device import Device, open_device, set_fp32_backend, set_threads
 from bertsmith.training.environment import Record, Settings, broken_promises, machine_facts, record_from
 from bertsmith.training.initial import initial_model, input_fingerprints
@@ -94,7 +95,8 @@ def _open_run(
     validation = Validation(plan, validation_text, baselines, device)
     if not validation.sequences:
         console.warn("the corpus has no validation part long enough for one sequence: nothing is validated")
-    run = Run(plan, folder, device, state, sources, validation, baselines, text.tokenizer, inputs, Interval())
+    checkpoints = Checkpoints(folder.checkpoints, text.tokenizer, plan.longest, inputs)
+    run = Run(plan, folder, device, state, sources, validation, baselines, checkpoints, Interval())
     run.restore()
     run.require_space()
     return run

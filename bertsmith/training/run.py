@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +13,8 @@ import torch
 from bertsmith import console, store
 from bertsmith.data.batches import BatchSource
 from bertsmith.errors import Interrupted, Stopped
-from bertsmith.models.folder import save_model
-from bertsmith.tokenizers.tokenizer import Tokenizer
-from bertsmith.training import checkpoint
 from bertsmith.training.budget import phase_ends
+from bertsmith.training.checkpoint import BYTES_PER_PARAMETER, Checkpoints, write_model
 from bertsmith.training.device import Device
 from bertsmith.training.logs import Interval, Logs
 from bertsmith.training.loop import agreed_signal, steps
@@ -46,7 +45,7 @@ class PretrainingResult:
 
 @dataclass
 class Run:
-    """plan: resolved. fingerprints: of all that a checkpoint depends on. logs: None on every rank but the first."""
+    """plan: resolved. sums: since the last line of metrics. logs: None on every rank but the first."""
 
     plan: PretrainingPlan
     folder: RunFolder
@@ -55,17 +54,16 @@ class Run:
     sources: list[BatchSource]
     validation: Validation
     baselines: Baselines
-    tokenizer: Tokenizer
-    fingerprints: dict[str, str]
+    checkpoints: Checkpoints
     sums: Interval
     logs: Logs | None = None
     saved: int = -1
 
     def restore(self) -> None:
         """Take up the newest valid checkpoint, if there is one, and cut the logs back to it."""
-        path = self.device.on_main(lambda: self._newest())
+        path = self.device.on_main(self._newest)
         if path:
-            extra = checkpoint.load(self.folder.checkpoints / path, self.state)
+            extra = self.checkpoints.load(Path(path), self.state)
             self.sums = Interval(**extra["interval"])
             self.saved = self.state.step
             console.say(f"resuming after step {self.state.step} of {self.plan.training.steps}")
@@ -73,13 +71,12 @@ class Run:
             self.logs = Logs(self.folder.path, self.state.step)
 
     def _newest(self) -> str:
-        path = checkpoint.newest(self.folder.checkpoints, self.fingerprints)
-        return path.name if path else ""
+        return str(self.checkpoints.newest() or "")
 
     def require_space(self) -> None:
         """Try to write, and see that all checkpoints and the model fit, before the first step."""
         size = self.state.optimizer.masters.numel()
-        copies = checkpoint.BYTES_PER_PARAMETER * (self.plan.training.keep + 1) + 4
+        copies = BYTES_PER_PARAMETER * (self.plan.training.keep + 1) + 4
         needed = size * copies + SPARE_BYTES - store_size(self.folder)
         self.device.on_main(lambda: store.require_space(self.folder.path, max(needed, 0)))
 
@@ -157,9 +154,7 @@ class Run:
             return
         extra = {"interval": self.sums.values()}
         keep = self.plan.training.keep
-        self.device.on_main(
-            lambda: str(checkpoint.save(self.folder.checkpoints, self.state, self.fingerprints, extra, keep))
-        )
+        self.device.on_main(lambda: str(self.checkpoints.save(self.state, extra, keep)))
         self.saved = self.state.step
 
     def _stop_if_asked(self, signal: str) -> None:
@@ -186,10 +181,9 @@ class Run:
         return PretrainingResult(**values)
 
     def _write_model(self, result: dict[str, Any]) -> dict[str, Any]:
-        with store.writing(self.folder.model, MODEL_KIND, self.fingerprints) as partial:
-            with self.state.optimizer.masters_in_model():
-                save_model(self.state.model, partial)
-            self.tokenizer.save(partial, self.plan.longest)
+        made_by = self.checkpoints
+        with store.writing(self.folder.model, MODEL_KIND, made_by.fingerprints) as partial:
+            write_model(self.state, made_by.tokenizer, made_by.max_length, partial)
         self.folder.write_result(result)
         return result
 

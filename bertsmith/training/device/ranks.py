@@ -109,7 +109,7 @@ def open_device() -> Iterator[Device]:
         # Sums by atomic additions differ from run to run; exact resume needs the ordered kernels.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     world = _variable("WORLD_SIZE", 1)
     if world == 1:
         yield Device(place)
