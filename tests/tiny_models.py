@@ -25,11 +25,13 @@ def tiny_model(heads: Sequence[str] = BOTH_HEADS, config: EncoderConfig = TINY, 
 
 
 def random_batch(lengths: Sequence[int], config: EncoderConfig = TINY, seed: int = 0) -> Batch:
-    """Sequences of these lengths: random ids, the second half of each of type 1, every third token masked, pairs labelled."""
+    """Sequences of these lengths: random ids but 0 (padding), the second half of each of type 1, targets at
+    every third token and for every sequence.
+    """
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.tensor(lengths)
     tokens = int(sizes.sum())
-    token_ids = torch.randint(config.vocab_size, (tokens,), generator=generator)
+    token_ids = torch.randint(1, config.vocab_size, (tokens,), generator=generator)
     type_ids = torch.cat([(torch.arange(n) >= n // 2).long() for n in lengths])
     rows = torch.arange(0, tokens, 3)
     labels = torch.randint(config.vocab_size, (len(rows),), generator=generator)

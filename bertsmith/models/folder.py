@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.models.families import FAMILIES
 from bertsmith.models.huggingface import Assembly, assemble, config_from_json, config_to_json
 from bertsmith.models.model import Model
 from bertsmith.models.untrusted import read_config, read_safetensors_header, regular_file
@@ -39,7 +38,7 @@ def save_model(model: Model, folder: Path, *, pad_token_id: int) -> None:
 
 def to_huggingface(model: Model) -> dict[str, Tensor]:
     """The model's weights under Hugging Face's names: fp32, on the CPU, stacked ones split."""
-    names = FAMILIES[model.config.family].names
+    names = model.family.names
     tensors: dict[str, Tensor] = {}
     for ours, parameter in model.named_parameters():
         theirs = names.translate(ours)

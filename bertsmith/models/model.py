@@ -12,6 +12,7 @@ from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.encoder import Encoded, Encoder
 from bertsmith.models.families import FAMILIES
+from bertsmith.models.families.family import Family
 from bertsmith.models.heads import HEADS, MaskedLMHead
 from bertsmith.models.initialization import initialize
 
@@ -30,6 +31,11 @@ class Model(nn.Module):
         self.trained_heads = ()
         self.encoder = Encoder(config, pooler=pooler or any(HEADS[name].needs_pooler for name in heads))
         self.heads = nn.ModuleDict({name: HEADS[name](config) for name in heads})
+
+    @property
+    def family(self) -> Family:
+        """The encoder's family."""
+        return FAMILIES[self.config.family]
 
     def forward(self, batch: Batch) -> Encoded:
         """Encodes the batch."""

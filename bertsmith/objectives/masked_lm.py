@@ -13,7 +13,7 @@ class MaskedLM:
     """Cross-entropy of the original tokens at the chosen positions; the head sees those rows only."""
 
     name = "masked_lm"
-    heads = ("masked_lm",)
+    heads: tuple[str, ...] = ("masked_lm",)
 
     def count(self, batch: Batch) -> int:
         """Chosen positions in the batch."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +13,8 @@ from bertsmith.models.encoder import Encoded
 from bertsmith.models.model import Model
 
 
-class Score(NamedTuple):
+@dataclass(frozen=True)
+class Score:
     """loss: () fp32, the SUM over the targets in nats, never a mean, so that micro-batches and ranks add up.
 
     correct: () int64, targets whose best class is the label. count: targets.

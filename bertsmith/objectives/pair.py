@@ -12,7 +12,7 @@ class Pair:
     """Cross-entropy of the pair's label from the pooled first token; which pairs there are is the cut's business."""
 
     name = "pair"
-    heads = ("pair",)
+    heads: tuple[str, ...] = ("pair",)
 
     def count(self, batch: Batch) -> int:
         """Labelled sequences in the batch."""

@@ -1,0 +1,76 @@
+"""The byte-random dropout: its rate, its scale, its generator, eager and compiled."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bertsmith.models.dropout import dropout, random_bytes
+
+
+def test_bytes_are_uniform_in_every_place() -> None:
+    torch.manual_seed(0)
+    values = random_bytes([8, 1 << 17]).view(-1, 8)  # column = place within one 64-bit draw
+    expected = values.shape[0] / 256
+    for place in range(8):
+        counts = torch.bincount(values[:, place].int(), minlength=256)
+        chi_squared = ((counts - expected) ** 2 / expected).sum()
+        assert 255 - 6 * 22.6 < chi_squared < 255 + 6 * 22.6, place
+
+
+@pytest.mark.parametrize("elements", [1, 7, 8, 9, 1001])
+def test_any_number_of_bytes(elements: int) -> None:
+    assert random_bytes([elements]).shape == (elements,)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rate_and_expectation(probability: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    dropped = dropout(torch.ones(1 << 20, dtype=dtype), probability)
+    assert dropped.dtype == dtype
+    rate = round(256 * probability) / 256
+    assert abs((dropped == 0).float().mean() - rate) < 0.003
+    values = dropped[dropped != 0].unique()
+    assert len(values) == 1
+    assert values.item() == pytest.approx(1 / (1 - rate), rel=1e-2 if dtype == torch.bfloat16 else 1e-6)
+
+
+def test_no_dropout_draws_nothing() -> None:
+    states = torch.randn(10)
+    before = torch.get_rng_state()
+    assert dropout(states, 0.0) is states
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_default_generator_decides() -> None:
+    states = torch.ones(1000)
+    torch.manual_seed(5)
+    first, second = dropout(states, 0.5), dropout(states, 0.5)
+    torch.manual_seed(5)
+    assert torch.equal(dropout(states, 0.5), first)
+    assert not torch.equal(first, second)
+
+
+def test_gradient_flows_where_values_did() -> None:
+    states = torch.ones(1000, requires_grad=True)
+    dropped = dropout(states, 0.3)
+    dropped.sum().backward()
+    assert torch.equal(states.grad, dropped)
+
+
+@pytest.mark.slow
+def test_compiled_masks_are_drawn_once_and_apart() -> None:
+    def twice(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return dropout(states, 0.5), dropout(states, 0.5)
+
+    compiled = torch.compile(twice, fullgraph=True, dynamic=True)
+    torch.manual_seed(0)
+    for size in (1000, 3000):
+        states = torch.ones(size, requires_grad=True)
+        first, second = compiled(states)
+        assert 0.3 < (first != second).float().mean() < 0.7, "the compiler must not merge the two draws"
+        (first + 10 * second).sum().backward()
+        assert torch.equal(states.grad, (first + 10 * second).detach()), "nor repeat one for the backward pass"
+    again = compiled(states)[0]
+    assert not torch.equal(again, first), "nor fold it into a constant"
