@@ -1,3 +1,34 @@
-"""bertsmith turns raw text into a BERT-family encoder."""
+"""bertsmith turns raw text into a BERT-family encoder.
+
+The Python API, loaded when first used: prepare, pretrain, evaluate_mlm, evaluate_pairs, inspect, load, Predictor.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertsmith.pipeline import evaluate_mlm, evaluate_pairs, inspect, prepare, pretrain
+    from bertsmith.serving.predictor import Predictor
+    from bertsmith.tasks.trained import load_trained as load
 
 __version__ = "0.1.0"
+__all__ = ["Predictor", "evaluate_mlm", "evaluate_pairs", "inspect", "load", "prepare", "pretrain"]
+
+_PLACES = {
+    "Predictor": "bertsmith.serving.predictor:Predictor",
+    "evaluate_mlm": "bertsmith.pipeline:evaluate_mlm",
+    "evaluate_pairs": "bertsmith.pipeline:evaluate_pairs",
+    "inspect": "bertsmith.pipeline:inspect",
+    "load": "bertsmith.tasks.trained:load_trained",
+    "prepare": "bertsmith.pipeline:prepare",
+    "pretrain": "bertsmith.pipeline:pretrain",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'bertsmith' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)
