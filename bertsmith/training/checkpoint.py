@@ -91,7 +91,8 @@ class Checkpoints:
 
     def load(self, path: Path, state: State) -> dict[str, Any]:
         """Put a checkpoint that `newest` returned into `state`; returns the `extra` of `save`."""
-        weights = dict(load_model(path, tuple(state.model.heads)).named_parameters())
+        model = load_model(path, tuple(state.model.heads))
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
         try:
             moments = load_file(path / MOMENTS)
             counters = json.loads((path / COUNTERS).read_text(encoding="utf-8"))

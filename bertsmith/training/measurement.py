@@ -59,7 +59,8 @@ def settle(
         per_phase += [_seconds_per_step(plan, settings, initial, source, device) for source in sources[1:]]
     count = budget.steps_for(training, plan.long_phase, sources, per_phase)
     if training.minutes:
-        console.say(f"{training.minutes:g} minutes are {count} steps of {console.duration(sum(per_phase))}")
+        times = " and ".join(f"{1000 * second:,.0f}" for second in per_phase)
+        console.say(f"{training.minutes:g} minutes are {count} steps of {times} ms")
     warmup_steps(training, count)
     return replace(settings, steps=count)
 

@@ -75,8 +75,9 @@ class RunFolder:
     def sweep(self) -> None:
         """Remove what a killed process left half written. Only for the holder of the lock."""
         for place in (self.path, self.checkpoints):
-            for path in place.glob(".*.partial-*") if place.is_dir() else ():
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for pattern in (".*.partial-*", ".*.replaced-*", ".?*.lock"):
+                for path in place.glob(pattern) if place.is_dir() else ():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished run, or None."""
