@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,24 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-@torch.library.custom_op("bertsmith::random_bytes", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
-def random_bytes(shape: Sequence[int]) -> Tensor:
-    """Independent uniform bytes (uint8) of the given shape from torch's default CPU generator.
+@torch.library.custom_op("bertsmith::fill_with_random_bytes", mutates_args=("values",))
+def fill_with_random_bytes(values: Tensor) -> None:
+    """Fills a uint8 tensor, whose size is a multiple of 8, from torch's default CPU generator.
 
     Eight bytes come from one 64-bit draw over the *full* range: a plain `random_()` on int64 leaves the sign bit 0, and
     every eighth byte would then be small twice as often. A custom operator, because a `random_()` inside a compiled
-    region would break the graph; its tag keeps the compiler from merging or repeating two calls.
+    region would break the graph. It changes its argument instead of returning bytes, because the compiler merges two
+    calls that look alike, even of an operator tagged as random, and every dropout of a layer would get the same mask.
     """
-    elements = 1
-    for size in shape:
-        elements *= size
-    words = torch.empty((elements + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-    return words.view(torch.uint8)[:elements].view(shape)
+    values.view(torch.int64).random_(-(2**63), None)
 
 
-@random_bytes.register_fake
-def _(shape: Sequence[int]) -> Tensor:
-    return torch.empty(shape, dtype=torch.uint8)
+def random_bytes(shape: Sequence[int]) -> Tensor:
+    """Independent uniform bytes (uint8) of the given shape."""
+    elements = math.prod(shape)
+    values = torch.empty((elements + 7) // 8 * 8, dtype=torch.uint8)
+    fill_with_random_bytes(values)
+    return values[:elements].view(shape)
 
 
 def dropout(states: Tensor, probability: float) -> Tensor:

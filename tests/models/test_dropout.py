@@ -65,10 +65,13 @@ def test_compiled_masks_are_drawn_once_and_apart() -> None:
         return dropout(states, 0.5), dropout(states, 0.5)
 
     compiled = torch.compile(twice, fullgraph=True, dynamic=True)
-    torch.manual_seed(0)
     for size in (1000, 3000):
         states = torch.ones(size, requires_grad=True)
+        torch.manual_seed(0)
+        eager = twice(states)
+        torch.manual_seed(0)
         first, second = compiled(states)
+        assert torch.equal(first, eager[0]) and torch.equal(second, eager[1])
         assert 0.3 < (first != second).float().mean() < 0.7, "the compiler must not merge the two draws"
         (first + 10 * second).sum().backward()
         assert torch.equal(states.grad, (first + 10 * second).detach()), "nor repeat one for the backward pass"
