@@ -151,6 +151,7 @@ class Corpus:
     parts: Sequence[Part]
     details: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    files: Sequence[Path] = ()
 
     @classmethod
     def open(cls, folder: Path | str, split: Split = "train", verify: bool = False) -> Corpus:
@@ -160,21 +161,23 @@ class Corpus:
         """
         folder = Path(folder)
         details = store.verify(folder, KIND) if verify else store.read_details(folder, KIND)
+        files = [folder / name for name in details["splits"][split]["files"]]
         parts = []
-        for name in details["splits"][split]["files"]:
+        for file in files:
             interrupt.check()
-            parts.append(open_part(folder / name, validate=verify))
-        corpus = cls(parts, details, folder)
+            parts.append(open_part(file, validate=verify))
+        corpus = cls(parts, details, folder, files)
         if verify:
             corpus.check_token_ids()
         return corpus
 
     def check_token_ids(self) -> None:
         """Raise BertsmithError when a token id lies outside the vocabulary the manifest states."""
-        for number, part in enumerate(self.parts):
+        for name, part in zip(self.files, self.parts, strict=True):
             interrupt.check()
-            if part.token_ids.size and int(part.token_ids.max()) >= self.vocab_size:
-                raise BertsmithError(f"{self.folder}: part {number} has token ids beyond its vocabulary")
+            largest = int(part.token_ids.max(initial=0))
+            if largest >= self.vocab_size:
+                raise BertsmithError(f"{name}: holds token id {largest}, beyond its vocabulary of {self.vocab_size}")
 
     @property
     def tokens(self) -> int:
