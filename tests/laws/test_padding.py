@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.tiny_models import random_batch, tiny_model
 
 from bertsmith.batch import flat_batch
 from bertsmith.models.layers import AttentionFunction, batched_attention, fused_attention
+from tests.tiny_models import random_batch, tiny_model
 
 
 @pytest.mark.parametrize("attend", [batched_attention, fused_attention])

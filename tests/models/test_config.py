@@ -8,9 +8,8 @@ from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import count_parameters, parameter_parts, skeleton
 
-BASE = {"uncased": 30522, "cased": 28996, "chinese": 21128}
-LARGE = dict(hidden_size=1024, layers=24, heads=16)
-XLARGE = dict(hidden_size=2048, layers=24, heads=32)
+LARGE = {"hidden_size": 1024, "layers": 24, "heads": 16}
+XLARGE = {"hidden_size": 2048, "layers": 24, "heads": 32}
 
 PUBLISHED = [  # encoder with pooler, masked LM, masked LM and pair
     (EncoderConfig(vocab_size=30522), (109_482_240, 109_514_298, 110_106_428)),

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from tests.tiny_models import BOTH_HEADS, TINY, random_batch, tiny_model
 
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.layers import batched_attention, fused_attention
 from bertsmith.models.model import Model, build_model
 from bertsmith.objectives.table import OBJECTIVES
+from tests.tiny_models import BOTH_HEADS, TINY, random_batch, tiny_model
 
 
 def loss_of(model: Model, lengths: tuple[int, ...] = (5, 20, 9)) -> torch.Tensor:

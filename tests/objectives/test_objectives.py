@@ -8,12 +8,12 @@ from typing import get_args
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.tiny_models import random_batch, tiny_model
 
 from bertsmith.batch import Target
 from bertsmith.models.heads import HEADS
 from bertsmith.objectives.config import ObjectiveName, ObjectivesConfig
 from bertsmith.objectives.table import OBJECTIVES
+from tests.tiny_models import random_batch, tiny_model
 
 EACH = pytest.mark.parametrize("name", OBJECTIVES)
 

@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tests.tiny_models import TINY, random_batch, tiny_model
 from torch import Tensor
 
 from bertsmith.batch import Batch
 from bertsmith.models.folder import load_model, save_model, to_huggingface
 from bertsmith.models.model import Model
 from bertsmith.objectives.table import OBJECTIVES
+from tests.tiny_models import TINY, random_batch, tiny_model
 
 LENGTHS = [(6, 6, 6), (3, 17, 24, 1, 9)]
 TOLERANCE = {"rtol": 0.0, "atol": 1e-5}
 
 
 def their_config(**changes: object) -> transformers.BertConfig:
-    sizes = dict(
-        vocab_size=TINY.vocab_size,
-        hidden_size=TINY.hidden_size,
-        num_hidden_layers=TINY.layers,
-        num_attention_heads=TINY.heads,
-        intermediate_size=TINY.intermediate_size,
-        max_position_embeddings=TINY.max_positions,
-    )
+    sizes = {
+        "vocab_size": TINY.vocab_size,
+        "hidden_size": TINY.hidden_size,
+        "num_hidden_layers": TINY.layers,
+        "num_attention_heads": TINY.heads,
+        "intermediate_size": TINY.intermediate_size,
+        "max_position_embeddings": TINY.max_positions,
+    }
     return transformers.BertConfig(**{**sizes, **changes})
 
 
