@@ -31,7 +31,7 @@ def split(text: str) -> list[str]:
     sentences: list[str] = []
     for part in _split_chinese(text) if han.contains_han(text) else [text]:
         sentences += _split_english(part) if _may_hold_several(part) else [part]
-    return sentences
+    return [sentence for sentence in sentences if sentence]
 
 
 def _is_chinese(text: str) -> bool:
@@ -83,7 +83,7 @@ def _split_english(text: str) -> list[str]:
         starts = [sentence[0].offset for sentence in segmenter.split(tokens) if sentence]
         starts = [0, *starts[1:], len(part)] if starts else [0, len(part)]
         sentences += [part[a:b].strip() for a, b in zip(starts, starts[1:], strict=False)]
-    return [sentence for sentence in sentences if sentence]
+    return sentences
 
 
 def _bounded(text: str) -> list[str]:

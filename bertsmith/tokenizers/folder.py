@@ -126,12 +126,14 @@ def _read_json(file: Path, settings: Mapping[str, Any], lowercase: bool | None) 
     _expect(file, "pre_tokenizer.type", _part(file, values, "pre_tokenizer").get("type"), "BertPreTokenizer")
     accents = _flag(file, normalizer, "strip_accents")
     if lowercase is None:
-        lowercase = _flag(file, normalizer, "lowercase")
-    if lowercase is None:
-        lowercase = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
+        lowercase = _flag(file, normalizer, "lowercase") is not False
+        setting = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
+        if setting not in (None, lowercase):  # so it is in the published folder of bert-base-chinese
+            said = f"lowercase is {str(lowercase).lower()} here, do_lower_case in tokenizer_config.json is not"
+            console.say(f"{file}: {said}; the former is taken (set tokenizer.lowercase to decide otherwise)")
     tokens = _order(file, model.get("vocab"))
     _check_added(file, values.get("added_tokens"), tokens)
-    return _found(file, tokens, lowercase is not False, accents)
+    return _found(file, tokens, lowercase, accents)
 
 
 def _check_added(file: Path, added: object, tokens: Sequence[str]) -> None:

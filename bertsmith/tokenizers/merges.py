@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from bertsmith import interrupt
-from bertsmith.tokenizers.wordpiece import CONTINUATION
+from bertsmith.tokenizers.wordpiece import CONTINUATION, without_prefix
 
 _BITS = 24  # a pair of symbols is one number: left << _BITS | right
 _RIGHT = (1 << _BITS) - 1
@@ -89,7 +89,7 @@ class MergeLearner:
         """Replace every occurrence of a pair by one symbol; returns its token."""
         left, right = pair >> _BITS, pair & _RIGHT
         # "abc" may arise as ab + c and as a + bc: one token.
-        token = self.tokens[left] + self.tokens[right].removeprefix(CONTINUATION)
+        token = self.tokens[left] + without_prefix(self.tokens[right])
         joined = self._numbers.setdefault(token, len(self.tokens))
         if joined == len(self.tokens):
             self.tokens.append(token)

@@ -18,7 +18,7 @@ from bertsmith.text.han import contains_han, is_han
 from bertsmith.tokenizers import folder
 from bertsmith.tokenizers.chunks import ChunkCache, split_at_han
 from bertsmith.tokenizers.detokenize import join_tokens
-from bertsmith.tokenizers.wordpiece import CONTINUATION, WordPieces, WordSplitter, replace_surrogates
+from bertsmith.tokenizers.wordpiece import WordPieces, WordSplitter, is_continuation, replace_surrogates
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -183,11 +183,6 @@ class Tokenizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Tokenizer.__init__(self, **state)
-
-
-def is_continuation(token: str) -> bool:
-    """Whether a token continues a word."""
-    return token.startswith(CONTINUATION) and len(token) > len(CONTINUATION)
 
 
 def _continues(sentences: Sequence[str], rows: Sequence[Sequence[str]], segment: words.Segmenter) -> np.ndarray:

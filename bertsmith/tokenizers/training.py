@@ -12,8 +12,8 @@ from bertsmith.errors import UsageError
 from bertsmith.text.han import contains_han, is_han
 from bertsmith.tokenizers.chunks import split_at_han
 from bertsmith.tokenizers.merges import MergeLearner
-from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer, is_continuation
-from bertsmith.tokenizers.wordpiece import CONTINUATION, LONGEST_WORD, WordSplitter
+from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bertsmith.tokenizers.wordpiece import CONTINUATION, LONGEST_WORD, WordSplitter, is_continuation, without_prefix
 
 AUTO_SIZES = (4_000, 8_000, 16_000, 30_000)
 AUTO_RANK = 0.95  # the merge at this share of the ranks ...
@@ -116,7 +116,7 @@ def _largest_learnable(pieces: Mapping[str, int], merges: Mapping[str, int], low
 def _spelled(merges: Mapping[str, int], alphabet: Sequence[str]) -> dict[str, int]:
     """The merges that an alphabet can spell, in order: what training with this alphabet would have learned."""
     known = {piece[-1] for piece in alphabet}
-    return {merge: n for merge, n in merges.items() if known.issuperset(merge.removeprefix(CONTINUATION))}
+    return {merge: n for merge, n in merges.items() if known.issuperset(without_prefix(merge))}
 
 
 def _learnable(merges: Mapping[str, int], room: int) -> bool:

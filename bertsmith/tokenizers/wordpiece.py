@@ -19,6 +19,16 @@ _ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 _WORDS = pre_tokenizers.BertPreTokenizer()
 
 
+def is_continuation(token: str) -> bool:
+    """Whether a token continues a word."""
+    return token.startswith(CONTINUATION) and len(token) > len(CONTINUATION)
+
+
+def without_prefix(token: str) -> str:
+    """The characters that a token stands for."""
+    return token[len(CONTINUATION) :] if is_continuation(token) else token
+
+
 class WordSplitter:
     """Cuts text into the words that WordPiece divides further: lower-cased, without accents, punctuation alone."""
 
@@ -46,9 +56,7 @@ class WordPieces:
 
     def __init__(self, ids: Mapping[str, int], unknown: int) -> None:
         self._firsts = dict(ids)
-        self._continuations = {
-            token[len(CONTINUATION) :]: i for token, i in ids.items() if token.startswith(CONTINUATION)
-        }
+        self._continuations = {without_prefix(token): number for token, number in ids.items() if is_continuation(token)}
         self._longest = max(map(len, ids), default=1)
         self._unknown = [unknown]
 
