@@ -18,6 +18,7 @@ import pytest
 
 from bertsmith import store
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.store.manifest import render_manifest
 
 CONTENT = {"a.bin": bytes(range(256)) * 3, "empty.txt": b"", "sub/b.json": b'{"key": [1, 2, 3]}\n'}
 
@@ -155,7 +156,7 @@ class TestVerify:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         del manifest["sha256"]
         manifest["files"] = {name: {"bytes": 1, "sha256": "0"}}
-        (folder / "manifest.json").write_bytes(store._render_manifest(manifest))
+        (folder / "manifest.json").write_bytes(render_manifest(manifest))
         with pytest.raises(BertsmithError, match="outside the folder"):
             store.verify(folder, "corpus")
 

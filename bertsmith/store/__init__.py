@@ -1,0 +1,27 @@
+"""Folders that are either whole or absent: atomic writes, a manifest written last, checksums, locks.
+
+The manifest is the last file of a folder and names every other one with its size and SHA-256. A folder without
+a valid manifest does not exist for any reader.
+"""
+
+from bertsmith.store.faults import crash_point
+from bertsmith.store.files import explain, fingerprint, hash_file, retry, sync_folder, write_atomic
+from bertsmith.store.folders import writing
+from bertsmith.store.locks import locked, require_space
+from bertsmith.store.manifest import MANIFEST, read_details, verify
+
+__all__ = [
+    "MANIFEST",
+    "crash_point",
+    "explain",
+    "fingerprint",
+    "hash_file",
+    "locked",
+    "read_details",
+    "require_space",
+    "retry",
+    "sync_folder",
+    "verify",
+    "write_atomic",
+    "writing",
+]

@@ -1,0 +1,96 @@
+"""Who may write a folder, and whether there is room."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.store.files import explain
+from bertsmith.store.manifest import LOCK
+
+_held: set[Path] = set()  # POSIX locks never conflict inside one process, so those are kept track of here
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder (made when missing) for this process; BertsmithError at once when another process holds it.
+
+    POSIX record locks, not flock: a forked loader worker that outlives its parent must not keep the lock.
+    """
+    folder = Path(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file, not a folder; choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_file(folder / LOCK, folder, remove=False):
+            yield
+    except OSError as error:
+        raise explain(error, folder) from error
+
+
+@contextmanager
+def lock_file(path: Path, subject: Path, remove: bool) -> Iterator[None]:
+    """Hold the lock file `path`, which speaks for `subject`; `remove` takes it away again afterwards."""
+    key = path.parent.resolve() / path.name
+    if key in _held:
+        raise BertsmithError(f"{subject} is in use by process {os.getpid()} (this one)")
+    handle = _take_lock(path, subject)
+    _held.add(key)
+    try:
+        yield
+    finally:
+        _held.discard(key)
+        if remove:
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _take_lock(path: Path, subject: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _same_file(handle, path):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
+                return handle
+        except (BlockingIOError, PermissionError):
+            owner = os.pread(handle, 20, 0).decode("ascii", "replace")
+            os.close(handle)
+            raise BertsmithError(f"{subject} is in use by process {owner or 'unknown'}") from None
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # its last holder removed the file between our open and our lock: take the new one
+
+
+def _same_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Raise BertsmithError unless `folder` (or where it will be made) can be written to and has `size` bytes free."""
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"{place}: is a file, not a folder; choose another name")
+    try:
+        free = shutil.disk_usage(place).free
+        if free < size:
+            raise BertsmithError(f"{folder}: needs {size / 1e6:,.0f} MB, but only {free / 1e6:,.0f} MB are free there")
+        with tempfile.NamedTemporaryFile(prefix=".trial-", dir=place) as file:
+            file.write(b"trial")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise explain(error, folder) from error
