@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.models.config import EncoderConfig
@@ -22,6 +23,12 @@ def tiny_model(heads: Sequence[str] = BOTH_HEADS, config: EncoderConfig = TINY, 
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
     return model
+
+
+def gradient(tensor: Tensor) -> Tensor:
+    """The gradient of a tensor that must have one."""
+    assert tensor.grad is not None
+    return tensor.grad
 
 
 def random_batch(lengths: Sequence[int], config: EncoderConfig = TINY, seed: int = 0) -> Batch:

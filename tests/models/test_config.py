@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import count_parameters, parameter_parts, skeleton
 
-LARGE = {"hidden_size": 1024, "layers": 24, "heads": 16}
-XLARGE = {"hidden_size": 2048, "layers": 24, "heads": 32}
+LARGE = EncoderConfig(hidden_size=1024, layers=24, heads=16)
+XLARGE = EncoderConfig(hidden_size=2048, layers=24, heads=32)
 
 PUBLISHED = [  # encoder with pooler, masked LM, masked LM and pair
     (EncoderConfig(vocab_size=30522), (109_482_240, 109_514_298, 110_106_428)),
     (EncoderConfig(vocab_size=28996), (108_310_272, 108_340_804, 108_932_934)),
     (EncoderConfig(vocab_size=21128), (102_267_648, 102_290_312, 102_882_442)),
-    (EncoderConfig(vocab_size=30522, **LARGE), (335_141_888, 335_174_458, 336_226_108)),
-    (EncoderConfig(vocab_size=21128, **LARGE), (325_522_432, 325_545_608, 326_597_258)),
-    (EncoderConfig(vocab_size=30522, **XLARGE), (1_276_360_704, 1_276_395_322, 1_280_595_772)),
+    (replace(LARGE, vocab_size=30522), (335_141_888, 335_174_458, 336_226_108)),
+    (replace(LARGE, vocab_size=21128), (325_522_432, 325_545_608, 326_597_258)),
+    (replace(XLARGE, vocab_size=30522), (1_276_360_704, 1_276_395_322, 1_280_595_772)),
 ]
 SMALL = {  # layers, width -> encoder with pooler
     (2, 128): 4_385_920,
