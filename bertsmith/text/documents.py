@@ -18,6 +18,7 @@ from bertsmith.text.tables import ParquetTexts
 __all__ = ["LARGEST_DOCUMENT", "RawDocument", "Skipped", "Source", "find", "read"]
 
 LARGEST_DOCUMENT = 8 * 2**20  # characters; what is longer becomes several documents
+MOST_LINES = 2**17  # of a document: short lines take more memory than their characters
 
 
 class RawDocument(NamedTuple):
@@ -38,8 +39,8 @@ def read(source: Source, config: TextConfig, skipped: Skipped) -> Iterator[RawDo
 
     .txt: one sentence or paragraph a line, a blank line between documents. .jsonl: one document a line, in the field
     `config.field`, whose newlines separate paragraphs. .parquet: one document a row, in the column `config.field`.
-    A line is cut at 1 MiB, a document at 8 Mi characters. With `Skipped(fail=True)` the first thing that would be
-    left out raises BertsmithError.
+    A line is cut at 1 MiB, a document at 8 Mi characters or 131,072 lines. With `Skipped(fail=True)` the
+    first thing that would be left out raises BertsmithError.
     """
     name = os.fsencode(source.path).decode(errors="replace")  # what can be printed of it
     try:
@@ -80,7 +81,7 @@ def _documents(
                 yield RawDocument(name, first, document, position())
                 document, size = [], 0
             continue
-        if size + len(text) > LARGEST_DOCUMENT:
+        if size + len(text) > LARGEST_DOCUMENT or len(document) == MOST_LINES:
             skipped.note("document cut", f"{name}:{number}")
             yield RawDocument(name, first, document, position())
             document, size = [], 0

@@ -103,7 +103,14 @@ def _has_capital(token: str) -> bool:
 def _found(file: Path, tokens: list[str], lowercase: bool, strip_accents: bool | None) -> Found:
     if not 0 < len(tokens) <= MOST_TOKENS:
         raise BertsmithError(f"{file}: holds {len(tokens)} tokens; 1 to {MOST_TOKENS} are possible")
+    for number, token in enumerate(tokens):
+        if "\n" in token or not _is_whole(token):
+            raise BertsmithError(f"{file}: token {number} ({token!a}) holds a newline or half a character")
     return Found(file, tokens, lowercase, lowercase if strip_accents is None else strip_accents)
+
+
+def _is_whole(token: str) -> bool:
+    return token.isascii() or not any("\ud800" <= character <= "\udfff" for character in token)
 
 
 def _flag(file: Path, values: Mapping[str, Any], key: str) -> bool | None:
@@ -128,7 +135,7 @@ def _read_json(file: Path, settings: Mapping[str, Any], lowercase: bool | None) 
     if lowercase is None:
         lowercase = _flag(file, normalizer, "lowercase") is not False
         setting = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
-        if setting not in (None, lowercase):  # so it is in the published folder of bert-base-chinese
+        if setting not in (None, lowercase):
             said = f"lowercase is {str(lowercase).lower()} here, do_lower_case in tokenizer_config.json is not"
             console.say(f"{file}: {said}; the former is taken (set tokenizer.lowercase to decide otherwise)")
     tokens = _order(file, model.get("vocab"))
@@ -171,7 +178,7 @@ def _order(file: Path, vocabulary: object) -> list[str]:
     return tokens
 
 
-def build_backend(tokens: Sequence[str], lowercase: bool, strip_accents: bool) -> Backend:
+def build_backend(tokens: Sequence[str], lowercase: bool, strip_accents: bool | None) -> Backend:
     """The same tokenizer in the `tokenizers` library: for offsets and for writing tokenizer.json."""
     ids = {token: i for i, token in enumerate(tokens)}
     model = models.WordPiece(
@@ -192,13 +199,15 @@ def build_backend(tokens: Sequence[str], lowercase: bool, strip_accents: bool) -
 
 
 def write(
-    path: Path, backend: Backend, tokens: Sequence[str], lowercase: bool, strip_accents: bool, max_length: int
+    path: Path, tokens: Sequence[str], lowercase: bool, strip_accents: bool, special: Sequence[str], max_length: int
 ) -> None:
     """vocab.txt, tokenizer.json and tokenizer_config.json, the same bytes for the same tokenizer."""
+    # Like the published files: null follows the casing, also when a user decides on another one.
+    accents = None if strip_accents == lowercase else strip_accents
     settings = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": lowercase,
-        "strip_accents": strip_accents,
+        "strip_accents": accents,
         "tokenize_chinese_chars": True,
         "model_max_length": max_length,
         "pad_token": "[PAD]",
@@ -207,6 +216,8 @@ def write(
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
     }
+    backend = build_backend(tokens, lowercase, accents)
+    backend.add_special_tokens(list(special))
     write_atomic(path / "vocab.txt", "".join(f"{token}\n" for token in tokens).encode())
     write_atomic(path / "tokenizer.json", backend.to_str(pretty=True).encode())
     write_atomic(path / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())

@@ -175,7 +175,7 @@ class Tokenizer:
 
         Hugging Face's AutoTokenizer loads it as a BertTokenizer that truncates at `max_length` tokens.
         """
-        folder.write(Path(path), self._typed_backend, self.tokens, self.lowercase, self.strip_accents, max_length)
+        folder.write(Path(path), self.tokens, self.lowercase, self.strip_accents, SPECIAL_TOKENS, max_length)
 
     def __getstate__(self) -> dict[str, Any]:
         """Only what defines the tokenizer: caches are rebuilt in the process that uses them."""

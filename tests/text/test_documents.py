@@ -95,8 +95,13 @@ def test_a_long_line_is_cut_and_nothing_is_lost(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_large_document_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.txt", b"0123456789\n" * 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(documents, "MOST_LINES", 2)
+        by_lines = documents_of(path)
     monkeypatch.setattr(documents, "LARGEST_DOCUMENT", 30)
-    found, skipped = documents_of(write(tmp_path / "a.txt", b"0123456789\n" * 5))
+    assert documents_of(path) == by_lines
+    found, skipped = by_lines
     assert [(d.first_line, len(d.lines)) for d in found] == [(1, 2), (3, 2), (5, 1)]
     assert skipped.counts == {"document cut": 2}
 

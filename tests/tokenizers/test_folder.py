@@ -71,6 +71,13 @@ def test_a_folder_says_its_casing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
 
 
+def test_another_casing_than_the_saved_one(tmp_path: Path) -> None:
+    small_tokenizer(lowercase=True).save(tmp_path, 128)
+    assert Tokenizer.load(tmp_path, lowercase=False).fingerprint == small_tokenizer(lowercase=False).fingerprint
+    Tokenizer(small_tokens(), True, strip_accents=False).save(tmp_path, 128)
+    assert not Tokenizer.load(tmp_path).strip_accents
+
+
 def test_two_files_that_disagree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_tokenizer(lowercase=True).save(tmp_path, 128)
     edit(tmp_path / "tokenizer_config.json", {"do_lower_case": False})
@@ -112,6 +119,8 @@ def test_vocabularies_that_cannot_be_used(tmp_path: Path, data: bytes, message: 
         ({"model.vocab": {"a": 0, "b": 0}}, "the id 0 of 'b' is taken"),
         ({"model.vocab": {"a": "0"}}, "the id '0' of 'a'"),
         ({"model.vocab": {"": 0}}, "an empty token"),
+        ({"added_tokens": [], "model.vocab": {"half \ud83d": 0}}, "holds a newline or half a character"),
+        ({"added_tokens": [], "model.vocab": {"two\nlines": 0}}, "holds a newline or half a character"),
         ({"model": None}, "has no model"),
         ({"normalizer": {"type": "Replace", "pattern": {"Regex": "(a+)+$"}}}, "normalizer.type is 'Replace'"),
         ({"normalizer.lowercase": "yes"}, "lowercase must be true, false or null"),
