@@ -110,7 +110,7 @@ def test_text_and_tokenizers_and_configs_never_name_torch() -> None:
         for path in PACKAGE.rglob("*.py")
         if {"text", "tokenizers", "config", "store"} & set(path.relative_to(PACKAGE).parts)
     ]
-    free += [path for path in PACKAGE.rglob("config.py")]
+    free += PACKAGE.rglob("config.py")
     free += [PACKAGE / f"{name}.py" for name in ("recipe", "console", "interrupt", "cli")]
     assert len(free) > 10
     assert [path for path in free if uses(path, "torch")] == []
