@@ -62,10 +62,11 @@ def prepare(
 def pretrain(
     recipe: str | Path, corpus: Path, out: Path, init: Path | None = None, flags: Flags | None = None
 ) -> Result:
-    """A corpus to a run: train, validate, save `out/model`, write `out/report.html`. The same call resumes.
+    """A corpus to a run: train, validate, save `out/model` with its card, write `out/report.html`. The same call resumes.
 
     `init`: a model folder whose weights to start from.
     """
+    from bertsmith.report.model_card import write_card
     from bertsmith.report.pretraining import write_report
     from bertsmith.training.plan import PretrainingPlan
     from bertsmith.training.pretraining import pretrain as train
@@ -84,6 +85,7 @@ def pretrain(
     )
     result = train(plan, Path(corpus), Path(out), init)
     if not console.is_quiet():  # the first rank writes for all
+        write_card(Path(out), Path(corpus))
         console.say(f"report: {write_report(Path(out), Path(corpus))}")
     return asdict(result)
 

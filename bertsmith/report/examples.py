@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bertsmith.data.config import CutConfig, MaskingConfig
-from bertsmith.data.corpus import Corpus
+from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.cuts.examples import SPECIAL, Examples
 from bertsmith.data.masking import Masked, mask
@@ -94,10 +94,18 @@ class Drawn(NamedTuple):
     masked: Masked
 
 
+def part_seed(seed: int, split: Split) -> int:
+    """The seed that BatchSource gives to a part of a run."""
+    return int(key(seed, split))
+
+
 def draw_sequences(
     corpus: Corpus, tokenizer: Tokenizer, cut_config: CutConfig, masking: MaskingConfig, seed: int, count: int
 ) -> Drawn:
-    """`count` sequences (fewer where the corpus has fewer) of the first epoch, chosen by the seed alone."""
+    """`count` sequences (fewer where the corpus has fewer) of the first epoch, chosen by the seed alone.
+
+    `seed` is that of a part of the run, `part_seed(seed, split)`: cuts and masks are then those of the run itself.
+    """
     cut = cut_for(cut_config, tokenizer.special, seed)
     rows = cut.plan(corpus, epoch=0)
     chosen = np.sort(permutation(key(seed, "report"), len(rows))[:count]) if len(rows) else np.empty(0, np.int64)

@@ -15,7 +15,7 @@ from bertsmith.data.corpus import Corpus
 from bertsmith.data.cuts.examples import CONTINUES, SPECIAL
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import count_parameters
-from bertsmith.report.examples import Drawn, draw_sequences, pieces_of
+from bertsmith.report.examples import Drawn, draw_sequences, part_seed, pieces_of
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
 SAMPLED = 8192  # sequences that the shares of masking are measured on
@@ -49,6 +49,7 @@ def inspect_corpus(corpora: Sequence[Corpus], cut: CutConfig, masking: MaskingCo
     if not filled:
         return {**counts, "masking": {}, "lines": []}
     tokenizer = filled[0].tokenizer
+    seed = part_seed(seed, "train")
     sample = draw_sequences(filled[0], tokenizer, cut, masking, seed, SAMPLED)
     shown = draw_sequences(filled[0], tokenizer, cut, masking, seed, SHOWN)
     lines = [

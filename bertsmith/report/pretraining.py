@@ -14,7 +14,7 @@ from bertsmith.console import count, duration, size
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.cuts import cut_for
 from bertsmith.report.curves import Plot, plots_of
-from bertsmith.report.examples import JudgedPair, SeenLine, draw_sequences, judged_pairs, seen_lines
+from bertsmith.report.examples import JudgedPair, SeenLine, draw_sequences, judged_pairs, part_seed, seen_lines
 from bertsmith.report.html import render
 from bertsmith.report.run import Run, read_run
 from bertsmith.store import write_atomic
@@ -48,7 +48,8 @@ class PretrainingReport:
     verdict: str
     tiles: Sequence[Tile]
     plots: Sequence[Plot]
-    tables: Sequence[Table]
+    summary: Sequence[Table]
+    recipe: Sequence[Table]
     lines: Sequence[SeenLine]
     pairs: Sequence[JudgedPair]
 
@@ -72,7 +73,8 @@ def write_report(run_folder: Path, corpus_folder: Path) -> Path:
         verdict=verdict(run, constant),
         tiles=_tiles(run, constant),
         plots=plots_of(run, constant),
-        tables=[cost_table(run), corpus_table(corpus, held_out), *_recipe_tables(run.recipe)],
+        summary=[cost_table(run), corpus_table(corpus, held_out)],
+        recipe=recipe_tables(run.recipe),
         lines=lines,
         pairs=pairs,
     )
@@ -85,7 +87,7 @@ def constant_guess(run: Run, held_out: Corpus) -> float:
     """Accuracy of one and the same answer for every validation pair; 0 where the cut makes no pairs."""
     if not held_out.tokens:
         return 0.0
-    cut = cut_for(run.cut, held_out.tokenizer.special, run.seed)
+    cut = cut_for(run.cut, held_out.tokenizer.special, part_seed(run.seed, "validation"))
     rows = cut.plan(held_out, epoch=0) if cut.has_pairs else np.empty((0, 6))
     random = float((rows[:, -1] == 1).mean()) if len(rows) else 0.0
     return max(random, 1 - random) if len(rows) else 0.0
@@ -94,7 +96,8 @@ def constant_guess(run: Run, held_out: Corpus) -> float:
 def _examples(run: Run, trained: Trained, held_out: Corpus) -> tuple[list[SeenLine], list[JudgedPair]]:
     if not held_out.tokens:
         return [], []
-    drawn = draw_sequences(held_out, trained.tokenizer, run.cut, run.masking, run.seed, EXAMPLES)
+    seed = part_seed(run.seed, "validation")
+    drawn = draw_sequences(held_out, trained.tokenizer, run.cut, run.masking, seed, EXAMPLES)
     heads = trained.model.trained_heads
     lines = seen_lines(trained.model, trained.tokenizer, drawn) if "masked_lm" in heads else []
     pairs = judged_pairs(trained.model, trained.tokenizer, drawn.examples) if "pair" in heads else []
@@ -137,7 +140,7 @@ def _tiles(run: Run, constant: float) -> list[Tile]:
     if "pair_accuracy" in values:
         tiles.append(Tile("Pairs judged rightly", f"{values['pair_accuracy']:.1%}", f"constant answer {constant:.1%}"))
     speed = count(result["tokens"] / max(result["seconds"], 1e-9))
-    tiles.append(Tile("Time in steps", duration(result["seconds"]), f"{result['steps']:,} steps"))
+    tiles.append(Tile("Training time", duration(result["seconds"]), f"{result['steps']:,} steps"))
     tiles.append(Tile("Tokens per second", speed, f"{count(result['tokens'])} tokens read"))
     return tiles
 
@@ -148,7 +151,7 @@ def cost_table(run: Run) -> Table:
     spent = sum(line["seconds"] for line in run.training)
     waited = sum(line["data_wait"] * line["seconds"] for line in run.training) / max(spent, 1e-9)
     rows = [
-        ("time in steps", duration(result["seconds"])),
+        ("training time", duration(result["seconds"])),
         ("steps", f"{result['steps']:,}"),
         ("tokens read", f"{result['tokens']:,}"),
         ("tokens per second", f"{result['tokens'] / max(result['seconds'], 1e-9):,.0f}"),
@@ -184,7 +187,8 @@ def corpus_table(corpus: Corpus, held_out: Corpus) -> Table:
     return Table("Corpus", rows if skipped else [*rows, ("skipped", "nothing")])
 
 
-def _recipe_tables(recipe: Mapping[str, Any]) -> list[Table]:
+def recipe_tables(recipe: Mapping[str, Any]) -> list[Table]:
+    """The resolved recipe, a table for each of its own."""
     plain = [(name, _value(value)) for name, value in recipe.items() if not isinstance(value, Mapping)]
     tables = [Table("Recipe", plain)]
     for name, values in recipe.items():

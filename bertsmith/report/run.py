@@ -11,13 +11,14 @@ from typing import Any
 
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.objectives.table import OBJECTIVES
 from bertsmith.training.environment import Record, read_record
 from bertsmith.training.logs import read_metrics
 
 
 @dataclass(frozen=True)
 class Run:
-    """recipe: its resolved tables. training, validation: lines of metrics.jsonl by kind. result: as pretrain gives it."""
+    """recipe: its resolved tables. training, validation: lines of metrics.jsonl. result: what pretrain returned."""
 
     folder: Path
     recipe: Mapping[str, Any]
@@ -35,6 +36,23 @@ class Run:
     def seed(self) -> int:
         """The seed of everything random in the run."""
         return int(self.record.resolved["seed"])
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that were trained."""
+        used = self.record.resolved["objectives"]["use"]
+        return tuple(dict.fromkeys(head for name in used for head in OBJECTIVES[name].heads))
+
+    @property
+    def initial(self) -> bool:
+        """Whether training started from the weights of another model."""
+        return bool(self.record.inputs.get("initial model"))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence trained."""
+        long_phase = self.record.resolved["long_phase"]
+        return max(self.cut.length, long_phase["length"] if long_phase["share"] else 0)
 
     @property
     def cut(self) -> CutConfig:

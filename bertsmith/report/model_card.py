@@ -1,0 +1,106 @@
+"""README.md of a finished model: what it is, what it read, how it was trained, how well it does, how to load it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bertsmith
+from bertsmith import store
+from bertsmith.data.corpus import Corpus
+from bertsmith.report.pretraining import Table, constant_guess, corpus_table, cost_table, verdict
+from bertsmith.report.run import Run, read_run
+from bertsmith.text.han import contains_han
+
+CARD = "README.md"
+MANY_HAN = 0.3  # share of the tokens from which a text is called Chinese
+
+TRANSFORMERS = {
+    "masked_lm": "AutoModelForMaskedLM",
+    "pair": "AutoModelForNextSentencePrediction",
+}
+
+
+def write_card(run_folder: Path, corpus_folder: Path) -> Path:
+    """Put README.md into RUN/model and return its path.
+
+    The folder is made anew with the card inside (its files are linked, not copied), so that its manifest names all of
+    them. Raises UsageError or BertsmithError naming the file when a folder is incomplete or damaged.
+    """
+    run = read_run(run_folder)
+    text = card(run, Corpus.open(corpus_folder), Corpus.open(corpus_folder, split="validation"))
+    folder = run_folder / "model"
+    path = folder / CARD
+    if path.is_file() and path.read_text("utf-8") == text:
+        return path
+    details = store.read_details(folder, "model")
+    with store.writing(folder, "model", details) as partial:
+        for file in folder.iterdir():
+            if file.name not in (store.MANIFEST, CARD):
+                os.link(file, partial / file.name)
+        (partial / CARD).write_text(text, "utf-8")
+    return path
+
+
+def card(run: Run, corpus: Corpus, held_out: Corpus) -> str:
+    """The card as Markdown with YAML front matter, as the Hugging Face hub reads it."""
+    heads = run.heads
+    front = {
+        "language": "zh" if _is_chinese(corpus) else "",
+        "license": "unknown",
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask" if "masked_lm" in heads else "feature-extraction",
+        "tags": f"[{run.record.resolved['model']['family']}, pretraining, bertsmith]",
+        "metrics": "[perplexity, accuracy]",
+    }
+    origin = "Training went on from other weights," if run.initial else "Trained from scratch"
+    yaml = "\n".join(f"{name}: {value}" for name, value in front.items() if value)
+    blocks = [
+        f"---\n{yaml}\n---",
+        f"# {run.name}",
+        f"{_description(run)} {origin} with bertsmith {bertsmith.__version__}.",
+        f"{verdict(run, constant_guess(run, held_out))} Validation text was not trained on.",
+        "## Use",
+        _usage(heads, run),
+        "## Limits",
+        "It has read the text described below and nothing else, repeats what is wrong or unfair in it, and has not "
+        "been trained to follow instructions. Whoever publishes it chooses the licence that this text allows.",
+        _markdown(corpus_table(corpus, held_out)),
+        _markdown(cost_table(run)),
+        f"## Recipe\n\n```toml\n{(run.folder / 'recipe.toml').read_text('utf-8').strip()}\n```",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _description(run: Run) -> str:
+    model = run.record.resolved["model"]
+    return (
+        f"A {model['family'].upper()} encoder with {model['layers']} layers, width {model['hidden_size']} and "
+        f"{model['heads']} heads over a vocabulary of {model['vocab_size']:,}."
+    )
+
+
+def _usage(heads: tuple[str, ...], run: Run) -> str:
+    classes = [TRANSFORMERS[head] for head in heads] or ["AutoModel"]
+    lines = [f"from transformers import AutoTokenizer, {', '.join(classes)}", ""]
+    lines.append('tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")')
+    names = heads or ("model",)
+    lines += [
+        f'{name} = {kind}.from_pretrained("path/to/this/folder")' for name, kind in zip(names, classes, strict=True)
+    ]
+    code = "\n".join(lines)
+    note = f"It was trained on at most {run.longest} tokens; the tokenizer truncates there."
+    if "pair" in heads:
+        note += " For pairs class 0 means that the second part is next."
+    return f"```python\n{code}\n```\n\n{note}"
+
+
+def _is_chinese(corpus: Corpus) -> bool:
+    counts = corpus.token_counts()
+    han = sum(int(counts[i]) for i, token in enumerate(corpus.tokenizer.tokens) if contains_han(token))
+    return han > MANY_HAN * max(1, int(counts.sum()))
+
+
+def _markdown(table: Table) -> str:
+    rows = [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in table.rows]
+    return "\n".join([f"## {table.title}", "", "| | |", "|---|---|", *rows])
