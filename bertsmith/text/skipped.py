@@ -28,7 +28,7 @@ class Skipped:
         """Count something that was changed but not left out, such as a line that was cut in two."""
         self.counts[reason] += 1
         examples = self.examples.setdefault(reason, [])
-        if len(examples) < EXAMPLES:
+        if len(examples) < EXAMPLES and place not in examples:
             examples.append(place)
 
     def merge(self, other: Skipped) -> None:

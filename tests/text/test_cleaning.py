@@ -41,7 +41,7 @@ def test_a_cleaned_line_is_normal_and_stays_as_it_is(line: str) -> None:
 
 
 def test_a_long_run_of_marks_is_shortened_in_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     cleaned = clean("a" + "\u0301\u0316" * 250_000 + "b")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(cleaned) <= LONGEST_MARK_RUN + 2 and cleaned.endswith("b")

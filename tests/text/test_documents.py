@@ -121,10 +121,10 @@ def test_memory_stays_bounded_on_one_endless_line(tmp_path: Path) -> None:
 
 def test_many_empty_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", b"\n" * 1_000_000 + b"end\n")
-    start = time.perf_counter()
+    start = time.process_time()
     found, _ = documents_of(path)
     assert [d.first_line for d in found] == [1_000_001]
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 # --- JSON lines ---

@@ -196,9 +196,9 @@ def test_decode(text: str, decoded: str) -> None:
 def test_a_word_of_a_megabyte_takes_no_second(word: str) -> None:
     tokenizer = small_tokenizer()
     tokenizer.encode_sentences(["今"])  # load the segmenter
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer.encode_sentences([word])
-    assert time.perf_counter() - start < 2  # one second on a machine with nothing else to do
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
