@@ -62,7 +62,7 @@ def prepare(
 def pretrain(
     recipe: str | Path, corpus: Path, out: Path, init: Path | None = None, flags: Flags | None = None
 ) -> Result:
-    """A corpus to a run: train, validate, save `out/model` with its card, write `out/report.html`. The same call resumes.
+    """A corpus to a run: train, validate, save `out/model` and its card, write `out/report.html`. It resumes.
 
     `init`: a model folder whose weights to start from.
     """

@@ -42,10 +42,10 @@ def evaluate_masked_lm(
     (all its tokens become `[MASK]`), and which words are hidden depends on (seed, character offset) alone, so models
     with different tokenizers are asked the same.
 
-    Returns loss (nats per hidden token), unigram_loss (nats per hidden token of a guess that reads no context but
-    knows how often every token occurs in this very text, which is more than a model can know), perplexity, accuracy,
-    bits_per_character (Σ −log2 p ÷ characters that the hidden tokens cover), masked and tokens (counts; special
-    tokens not among them). Raises BertsmithError when no word was hidden.
+    Returns loss (nats per hidden token), unigram_loss (the same of a guess that reads no context but knows how often
+    every token occurs in the rest of this very text), perplexity, accuracy, bits_per_character (Σ −log2 p ÷ characters
+    that the hidden tokens cover), masked and tokens (counts; special tokens not among them). Raises BertsmithError when
+    no word was hidden.
     """
     reader = _Reader(tokenizer, WordChoice(seed), max_length)
     questions = (question for document in documents for question in reader.questions(document))
@@ -80,10 +80,13 @@ def evaluate_masked_lm(
 
 
 def unigram_loss(hidden: np.ndarray, seen: np.ndarray) -> float:
-    """Nats per hidden token of a guess by frequency: (vocabulary,) counts of the hidden tokens and of all tokens."""
-    asked = hidden > 0
-    shares = seen[asked] / seen.sum()
-    return float(-(hidden[asked] * np.log(shares)).sum() / hidden.sum())
+    """Nats per hidden token of a guess by the frequencies of the tokens that are not hidden, each counted once more.
+
+    hidden, seen: (vocabulary,) counts of the hidden tokens and of all. Counting the hidden ones in would tell the guess
+    part of the answers: 0.3 nats on a text of 17,000 tokens.
+    """
+    visible = seen - hidden + 1
+    return float(-(hidden * np.log(visible / visible.sum())).sum() / hidden.sum())
 
 
 class _Reader:

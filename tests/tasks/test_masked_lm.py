@@ -111,10 +111,10 @@ def test_results_do_not_depend_on_how_sequences_are_batched(monkeypatch: pytest.
     assert after == pytest.approx(before, rel=1e-5)
 
 
-def test_unigram_loss_is_the_cross_entropy_of_frequencies() -> None:
-    seen = np.array([0, 6, 3, 1])
-    assert unigram_loss(seen, seen) == pytest.approx(-sum(n / 10 * math.log(n / 10) for n in (6, 3, 1)))
-    assert unigram_loss(np.array([0, 0, 0, 2]), seen) == pytest.approx(math.log(10))
+def test_unigram_loss_guesses_by_the_visible_tokens() -> None:
+    hidden, seen = np.array([0, 2, 0, 1]), np.array([0, 8, 3, 1])  # visible: 0, 6, 3, 0; counted once more: 1, 7, 4, 1
+    expected = -(2 * math.log(7 / 13) + math.log(1 / 13)) / 3
+    assert unigram_loss(hidden, seen) == pytest.approx(expected)
 
 
 def test_text_without_words_is_one_clear_line(model: Model) -> None:
