@@ -14,7 +14,7 @@ from bertsmith.models.folder import save_model
 from bertsmith.models.model import Model
 from bertsmith.serving import predictor as serving
 from bertsmith.serving.predictor import Predictor
-from tests.tiny_models import tiny_model, tiny_tokenizer
+from tests.stories import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 MASK = TOKENIZER.special.mask

@@ -15,7 +15,7 @@ from bertsmith.tasks import masked_lm
 from bertsmith.tasks.masked_lm import evaluate_masked_lm, unigram_loss
 from bertsmith.tasks.words import WordChoice
 from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
-from tests.tiny_models import LETTERS, story, tiny_model, tiny_tokenizer
+from tests.stories import LETTERS, story, tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 

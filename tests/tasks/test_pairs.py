@@ -14,7 +14,7 @@ from bertsmith.models.model import Model
 from bertsmith.tasks import pairs
 from bertsmith.tasks.forward import TokenSequence
 from bertsmith.tasks.pairs import cut_pairs, evaluate_pairs
-from tests.tiny_models import story, tiny_model, tiny_tokenizer
+from tests.stories import story, tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 CUT = CutConfig(length=32)
