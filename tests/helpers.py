@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from bertsmith.data.corpus import Corpus, make_part
+from bertsmith.tokenizers.tokenizer import SpecialIds
 
-
-class SpecialTokens(NamedTuple):
-    """The fields of tokenizers.SpecialIds, in its order, for corpora that need no tokenizer."""
-
-    pad: int = 0
-    unk: int = 1
-    cls: int = 2
-    sep: int = 3
-    mask: int = 4
-
-
-SPECIAL = SpecialTokens()
+SPECIAL = SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4)
 VOCABULARY = 1000
 
 

@@ -69,7 +69,7 @@ def _read(path: Path) -> Rows | None:
     if not path.is_file() or (path.stat().st_size - DIGEST) % row_bytes:
         return None
     data = np.memmap(path, dtype=np.uint8, mode="r")
-    if hashlib.sha256(data[:-DIGEST]).digest() != data[-DIGEST:].tobytes():
+    if hashlib.sha256(data[:-DIGEST].data).digest() != data[-DIGEST:].tobytes():
         return None
     return data[:-DIGEST].view(np.int32).reshape(-1, COLUMNS)
 

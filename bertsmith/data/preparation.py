@@ -179,7 +179,7 @@ def _write(
 ) -> dict[str, Any]:
     """Write all parts; returns what the manifest says of them."""
     reader = Reader(sources, config, Skipped(fail=config.on_bad == "fail"))
-    splits = {name: SplitWriter(folder, name, tokenizer.special.unk) for name in SPLITS}
+    splits: dict[Split, SplitWriter] = {name: SplitWriter(folder, name, tokenizer.special.unk) for name in SPLITS}
     seen, text_bytes = Seen(), 0
     with Pool(EncodeChunk(tokenizer, config), workers) as pool, console.Progress(reader.total, "B", "tokens") as bar:
         for chunk in pool.map(reader.chunks()):

@@ -56,7 +56,7 @@ def uniform_at(key: np.uint64, counter: int) -> float:
 @kernel
 def below_one(bits: np.uint64, bound: int) -> int:
     """64 random bits as an integer in [0, bound), bound < 2**32; no value is favoured by more than bound / 2**32."""
-    return np.int64(((bits >> SHIFT_32) * np.uint64(bound)) >> SHIFT_32)
+    return int(np.int64(((bits >> SHIFT_32) * np.uint64(bound)) >> SHIFT_32))
 
 
 def key(seed: int, purpose: str, *numbers: int) -> np.uint64:
@@ -85,7 +85,7 @@ def draw(key: np.uint64, counters: npt.ArrayLike) -> UInt64s:
 
 def uniform(key: np.uint64, counters: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """A float in [0, 1) for each counter."""
-    return (draw(key, counters) >> SHIFT_11) * UNIT
+    return (draw(key, counters) >> SHIFT_11).astype(np.float64) * UNIT
 
 
 @kernel

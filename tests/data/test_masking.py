@@ -7,6 +7,7 @@ from bertsmith.data.config import MaskingConfig
 from bertsmith.data.cuts.examples import SPECIAL, Examples
 from bertsmith.data.masking import Masked, mask
 from bertsmith.errors import UsageError
+from bertsmith.tokenizers.tokenizer import SpecialIds
 from tests.helpers import SPECIAL as IDS
 
 VOCABULARY = 1000
@@ -101,7 +102,7 @@ def test_other_shares():
 
 
 def test_special_ids_anywhere_in_the_vocabulary_are_never_drawn():
-    spread = type(IDS)(pad=0, unk=100, cls=101, sep=102, mask=103)
+    spread = SpecialIds(pad=0, unk=100, cls=101, sep=102, mask=103)
     examples = examples_of([[1] * 126] * 500)
     config = MaskingConfig(rate=1.0, budget="stochastic", mask_share=0.0, random_share=1.0, keep_share=0.0)
     drawn = mask(examples, config, spread, 200, 0, 0, np.arange(500)).token_ids[examples.units != SPECIAL]
@@ -185,5 +186,5 @@ def test_masks_repeat_after_their_copies():
 
 
 def test_no_sequences():
-    empty = Examples(*(np.zeros(0, np.int64),) * 2, np.zeros(0, np.uint8), *(np.zeros(0, np.int64),) * 2)
-    assert run(empty).rows.size == 0
+    none = np.zeros(0, np.int64)
+    assert run(Examples(none, none, np.zeros(0, np.uint8), none, none)).rows.size == 0

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def text(tmp_path: Path) -> Path:
 
 
 def prepare(out: Path, *paths: Path, text: TextConfig | None = None, **changes) -> PreparationSummary:
-    settings = {"seed": 0, "workers": 1} | changes
+    settings: dict[str, Any] = {"seed": 0, "workers": 1} | changes
     config = settings.pop("tokenizer_config", TokenizerConfig(size=200))
     return prepare_corpus([str(path) for path in paths], out, config, text or TextConfig(), **settings)
 

@@ -35,16 +35,27 @@ except BertsmithError as error:
 """
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
+def write_text(path: Path) -> Path:
     """About 400 kB, no two documents alike, so that preparing them takes a moment."""
     lines = []
     for number in range(4000):
         lines.append(" ".join(f"word{(number * step) % 997}" for step in range(2, 14)) + ".\n")
         lines.append("" if number % 4 else "\n")
-    path = tmp_path / "text.txt"
     path.write_text("".join(lines))
     return path
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    return write_text(tmp_path / "text.txt")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The corpus of a run that nobody killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert start(write_text(folder / "text.txt"), folder / "corpus").wait() == 0
+    return tree(folder / "corpus")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -76,13 +87,14 @@ def test_the_bytes_do_not_depend_on_the_workers(text: Path, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("point", ["corpus.opened", "corpus.part", "corpus.before-manifest", "corpus.after-manifest"])
-def test_killed_anywhere_the_same_line_again_gives_the_same_bytes(point: str, text: Path, tmp_path: Path):
-    assert start(text, tmp_path / "whole").wait() == 0
+def test_killed_anywhere_the_same_line_again_gives_the_same_bytes(
+    point: str, text: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+):
     assert start(text, tmp_path / "corpus", BERTSMITH_CRASH_POINT=point).wait() == -signal.SIGKILL
     assert not (tmp_path / "corpus").exists()
     assert start(text, tmp_path / "corpus").wait() == 0
-    assert tree(tmp_path / "corpus") == tree(tmp_path / "whole")
-    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "whole", "corpus"}
+    assert tree(tmp_path / "corpus") == undisturbed
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "corpus"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])

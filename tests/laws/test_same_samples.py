@@ -1,6 +1,7 @@
 """Law 1 and 3: a batch is a function of its global step, whatever machine asks for it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ Sequence = tuple[list[int], list[int], list[tuple[int, int]], int]
 
 def source(cut: CutConfig = PAIRS, masking: MaskingConfig | None = None, **changes) -> BatchSource:
     objectives = ("masked_lm", "pair") if cut.name == "next_sentence" else ("masked_lm",)
-    settings = {"batch_size": 12, "seed": 3, "special": SPECIAL, "objectives": objectives} | changes
+    settings: dict[str, Any] = {"batch_size": 12, "seed": 3, "special": SPECIAL, "objectives": objectives} | changes
     return BatchSource(CORPUS, cut, masking or MaskingConfig(), **settings)
 
 

@@ -5,7 +5,7 @@ between (Liu et al. 2019, section 4.2). A sentence is cut only when it alone is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +123,7 @@ def _close_row(rows: Rows, count: int, start: int, stop: int) -> int:
 
 @kernel
 def _fill_packed(
-    tokens: npt.NDArray[np.uint16],
+    tokens: npt.NDArray[Any],
     word_starts: npt.NDArray[np.uint8],
     document_tokens: npt.NDArray[np.int32],
     rows: Rows,

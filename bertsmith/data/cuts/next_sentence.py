@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +120,7 @@ def _plan_part(
             split = chunk + 1
             if size > 1:
                 split += below_one(draw_one(stream, draws), size - 1)
-            a_start, a_stop = sentences[chunk], sentences[split]
+            a_start, a_stop = int(sentences[chunk]), int(sentences[split])
             random = size == 1 or uniform_one(draw_one(stream, draws + 1)) < random_probability
             draws += 2
             if random:
@@ -129,7 +129,7 @@ def _plan_part(
                 )
                 sentence = split - 1  # what was gathered for B goes back to be used again
             else:
-                b_start, b_stop = a_stop, sentences[sentence + 1]
+                b_start, b_stop = a_stop, int(sentences[sentence + 1])
             cuts = _truncation(a_stop - a_start, b_stop - b_start, room, stream, draws)
             draws = cuts[4]
             rows[count, A_START], rows[count, A_STOP] = a_start + cuts[0], a_stop - cuts[1]
@@ -162,7 +162,7 @@ def _random_segment(
     stop = first + 1
     while stop < last and sentences[stop] - sentences[first] < wanted:
         stop += 1
-    return sentences[first], sentences[stop], draws + 1
+    return int(sentences[first]), int(sentences[stop]), draws + 1
 
 
 @kernel
@@ -191,7 +191,7 @@ def _heads(tosses: int, stream: np.uint64, draws: int) -> tuple[int, int]:
         bits = draw_one(stream, draws)
         draws += 1
         for _ in range(min(tosses, 64)):
-            heads += np.int64(bits & np.uint64(1))
+            heads += int(np.int64(bits & np.uint64(1)))
             bits >>= np.uint64(1)
         tosses -= 64
     return heads, draws
@@ -199,7 +199,7 @@ def _heads(tosses: int, stream: np.uint64, draws: int) -> tuple[int, int]:
 
 @kernel
 def _fill_pairs(
-    tokens: npt.NDArray[np.uint16],
+    tokens: npt.NDArray[Any],
     word_starts: npt.NDArray[np.uint8],
     rows: Rows,
     chosen: npt.NDArray[np.int64],
