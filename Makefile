@@ -7,7 +7,7 @@ PYTHON ?= python3
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $@
 	touch -t 197001020000 $@
-	$@/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' \
+	$@/bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[all]' \
 		|| { touch -t 197001020000 $@; exit 1; }
 	touch $@
 
