@@ -1,38 +1,48 @@
-"""Tiny random models and batches for tests of everything that computes."""
+"""A tokenizer, a model and text that fit each other, for tests that ask a model about words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-
-from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import Model, build_model
+from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 
-TINY = EncoderConfig(vocab_size=97, hidden_size=32, layers=2, heads=4, intermediate_size=48, max_positions=24)
-BOTH_HEADS = ("masked_lm", "pair")
+WORDS = "the cat sat on a mat and dog ran over hill then it was very late at night so they went home".split()
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+HAN = "今天我们玩上学校老师马点名的"
 
 
-def tiny_model(heads: Sequence[str] = BOTH_HEADS, config: EncoderConfig = TINY, seed: int = 0) -> Model:
-    """A model whose every weight, biases and norms too, is random and large enough to matter."""
-    model = build_model(config, heads, seed)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+def tiny_tokenizer() -> Tokenizer:
+    """About a hundred tokens: the words above, letters, continuing letters, some Chinese characters, punctuation."""
+    pieces = [f"##{letter}" for letter in LETTERS]
+    return Tokenizer(list(dict.fromkeys([*SPECIAL_TOKENS, *WORDS, *LETTERS, *pieces, *HAN, *".,!?[]"])), lowercase=True)
+
+
+def tiny_model(
+    tokenizer: Tokenizer, heads: tuple[str, ...] = ("masked_lm", "pair"), positions: int = 64, seed: int = 0
+) -> Model:
+    """Two layers, 32 wide, with weights large enough that answers differ; counted as trained."""
+    config = EncoderConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=32,
+        layers=2,
+        heads=2,
+        max_positions=positions,
+        dropout=0.0,
+        attention_dropout=0.0,
+        init_std=0.3,
+    )
+    model = build_model(config, heads, seed).eval()
+    model.trained_heads = heads
     return model
 
 
-def random_batch(lengths: Sequence[int], config: EncoderConfig = TINY, seed: int = 0) -> Batch:
-    """Sequences of these lengths: random ids, the second half of each of type 1, every third token masked, pairs labelled."""
-    generator = torch.Generator().manual_seed(seed)
-    sizes = torch.tensor(lengths)
-    tokens = int(sizes.sum())
-    token_ids = torch.randint(config.vocab_size, (tokens,), generator=generator)
-    type_ids = torch.cat([(torch.arange(n) >= n // 2).long() for n in lengths])
-    rows = torch.arange(0, tokens, 3)
-    labels = torch.randint(config.vocab_size, (len(rows),), generator=generator)
-    pairs = torch.arange(len(lengths))
-    targets = {"masked_lm": Target(rows, labels), "pair": Target(pairs, pairs % 2)}
-    return flat_batch(token_ids, type_ids, sizes, targets)
+def story(documents: int, sentences: int = 12) -> list[list[str]]:
+    """Documents of different sentences of the words above: the same each time, without any generator."""
+    count = len(WORDS)
+    return [
+        [
+            " ".join(WORDS[(7 * d + 5 * s + w * (1 + (d + s) % 3)) % count] for w in range(4 + (d * 3 + s) % 6)) + " ."
+            for s in range(sentences)
+        ]
+        for d in range(documents)
+    ]
