@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bertsmith import cli, errors, pipeline
+from bertsmith import console, errors, pipeline
 from bertsmith.cli import run
 
 VERBS = [
@@ -243,7 +243,7 @@ def test_every_end_has_its_code_and_its_line(
 def test_other_ranks_print_no_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], calls: list[Any]
 ) -> None:
-    monkeypatch.setattr(cli.console, "_quiet", True)
+    monkeypatch.setattr(console, "_quiet", True)
     assert run("pretrain bert-mini --corpus c --out o --json".split()) == 0
     assert capsys.readouterr().out == ""
 
