@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Tiny models gain nothing from threads, and threads of parallel test runs wait for each other. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +18,9 @@ from bertsmith import console, interrupt
 # The same examples on every run, and no failure because a machine was busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# What runs measure of this machine is kept apart from the user's.
+os.environ["BERTSMITH_CACHE"] = tempfile.mkdtemp(prefix="bertsmith-tests-")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
