@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Checkpoints:
     tokenizer: Tokenizer
     max_length: int
     fingerprints: Mapping[str, str]
+    damaged: list[Path] = field(default_factory=list)
+    """What `newest` skipped; the next good checkpoint replaces it."""
 
     def path_of(self, step: int) -> Path:
         """The folder of one step's checkpoint."""
@@ -53,6 +55,8 @@ class Checkpoints:
         extra: JSON that `load` returns. BertsmithError when the disk is full or refuses; the older ones stay then.
         """
         path = self.path_of(state.step)
+        if path.exists():  # damaged, or half removed: training would not have come here otherwise
+            _remove(path)
         with store.writing(path, KIND, {"step": state.step, **self.fingerprints}) as partial:
             write_model(state, self.tokenizer, self.max_length, partial)
             _write_tensors(partial / MOMENTS, state.optimizer.state())
@@ -60,8 +64,10 @@ class Checkpoints:
             (partial / COUNTERS).write_text(json.dumps(counters, indent=1) + "\n", encoding="utf-8")
         store.verify(path, KIND)
         store.crash_point("checkpoint.before-rotation")
-        for step in steps_in(self.folder)[keep:]:
-            _remove(self.path_of(step))
+        worthless = [skipped for skipped in self.damaged if skipped != path and skipped.exists()]
+        sound = [self.path_of(step) for step in steps_in(self.folder) if self.path_of(step) not in worthless]
+        for old in worthless + sound[keep:]:
+            _remove(old)
             store.crash_point("checkpoint.rotated")
         return path
 
@@ -70,16 +76,16 @@ class Checkpoints:
 
         BertsmithError when there are checkpoints but none is valid: starting anew would silently lose the run.
         """
-        damaged = False
+        self.damaged.clear()
         for step in steps_in(self.folder):
             path = self.path_of(step)
             try:
                 self._require_own(path)
                 return path
             except BertsmithError as error:
-                damaged = True
+                self.damaged.append(path)
                 console.warn(f"skipped a checkpoint: {error}")
-        if damaged:
+        if self.damaged:
             raise BertsmithError(f"{self.folder}: no checkpoint is valid; remove the run's folder to start anew")
         return None
 

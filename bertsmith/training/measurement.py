@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from bertsmith import console, interrupt
+from bertsmith.config import to_values
 from bertsmith.data.batches import BatchSource
 from bertsmith.models.model import Model
 from bertsmith.training import budget
-from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_threads, supports_bf16
-from bertsmith.training.environment import Settings
+from bertsmith.training.environment import Settings, machine_facts
 from bertsmith.training.loop import steps
 from bertsmith.training.plan import PretrainingPlan
+from bertsmith.training.remembered import remembered
 from bertsmith.training.schedules import warmup_steps
 from bertsmith.training.setup import build_state
 
@@ -35,70 +36,88 @@ def settle(
     """
     training = plan.training
     threads = set_threads(training.threads, device.local_world)
-    settings = Settings(0, "fp32", False, choose_fp32_backend(device.torch_device), threads, device.world)
-    settings = replace(settings, fp32_backend=str(device.on_main(lambda: settings.fp32_backend)))
-    set_fp32_backend(settings.fp32_backend)
-    seconds: dict[tuple[str, bool], float] = {}
-
-    def measured(precision: str, compiled: bool = False) -> float:
-        key = (precision, compiled)
-        if key not in seconds:
-            seconds[key] = _seconds_per_step(
-                plan, replace(settings, precision=precision, compiled=compiled), initial, sources[0], device
-            )
-        return seconds[key]
-
-    precision = _precision(training, device, measured)
+    machine = [machine_facts(device.torch_device), threads, device.world]
+    backend = remembered("fp32_backend", machine, lambda: choose_fp32_backend(device.torch_device), device)
+    set_fp32_backend(backend)
+    settings = Settings(0, "fp32", False, backend, threads, device.world)
+    clock = _Clock(plan, settings, initial, sources, device)
+    circumstances = [machine, _cost_of(plan)]
+    if training.precision == "auto":
+        precision = remembered("precision", circumstances, lambda: _faster_precision(clock, device), device)
+        console.say(f"training in {precision}, measured to be the faster on this machine")
+    else:
+        precision = training.precision
     compiled = training.compile == "on"
-    if training.compile == "auto" and _is_long(plan, sources, lambda: measured(precision)):
-        compiled = measured(precision, True) * COMPILE_GAIN < measured(precision)
+    circumstances.append(precision)
+    if training.compile == "auto" and _is_long(clock, precision, circumstances):
+        compiled = remembered("compile", circumstances, lambda: _faster_compiled(clock, precision), device)
     settings = replace(settings, precision=precision, compiled=compiled)
-    per_phase = [0.0] * len(sources)
+    seconds = [clock.seconds(precision, compiled, phase) for phase in range(len(sources)) if training.minutes]
+    count = budget.steps_for(training, plan.long_phase, sources, seconds)
     if training.minutes:
-        per_phase = [measured(precision, compiled)]
-        per_phase += [_seconds_per_step(plan, settings, initial, source, device) for source in sources[1:]]
-    count = budget.steps_for(training, plan.long_phase, sources, per_phase)
-    if training.minutes:
-        times = " and ".join(f"{1000 * second:,.0f}" for second in per_phase)
+        times = " and ".join(f"{1000 * second:,.0f}" for second in seconds)
         console.say(f"{training.minutes:g} minutes are {count} steps of {times} ms")
     warmup_steps(training, count)
     return replace(settings, steps=count)
 
 
-def _precision(training: TrainingConfig, device: Device, measured: Callable[[str], float]) -> str:
-    if training.precision != "auto":
-        return training.precision
-    unsupported = device.maximum(float(not supports_bf16(device.torch_device)))
-    if unsupported:
+def _cost_of(plan: PretrainingPlan) -> list[object]:
+    """What decides how fast a step is; rates, masks and seeds do not."""
+    training = plan.training
+    step = [training.batch_size, training.micro_batch, training.activation_checkpointing, plan.cut.length]
+    return [to_values(plan.model), *step, list(plan.objectives.use)]
+
+
+def _faster_precision(clock: _Clock, device: Device) -> str:
+    if device.maximum(float(not supports_bf16(device.torch_device))):
         return "fp32"
-    gain = measured("fp32") / measured("bf16")
-    console.say(f"bf16 is {gain:.2f} x as fast as fp32 here: training in {'bf16' if gain >= BF16_GAIN else 'fp32'}")
-    return "bf16" if gain >= BF16_GAIN else "fp32"
+    return "bf16" if clock.seconds("fp32") >= BF16_GAIN * clock.seconds("bf16") else "fp32"
 
 
-def _is_long(plan: PretrainingPlan, sources: Sequence[BatchSource], seconds: Callable[[], float]) -> bool:
+def _faster_compiled(clock: _Clock, precision: str) -> bool:
+    return clock.seconds(precision) >= COMPILE_GAIN * clock.seconds(precision, compiled=True)
+
+
+def _is_long(clock: _Clock, precision: str, circumstances: object) -> bool:
     """Whether the planned length pays for compiling."""
+    plan = clock.plan
     if plan.training.minutes:
         return plan.training.minutes * 60 >= COMPILE_PAYS_SECONDS
-    count = budget.steps_for(plan.training, plan.long_phase, sources, [])
-    return count * seconds() >= COMPILE_PAYS_SECONDS
+    count = budget.steps_for(plan.training, plan.long_phase, clock.sources, [])
+    seconds = remembered("seconds", circumstances, lambda: clock.seconds(precision), clock.device)
+    return count * seconds >= COMPILE_PAYS_SECONDS
 
 
-def _seconds_per_step(
-    plan: PretrainingPlan, settings: Settings, initial: Callable[[], Model], source: BatchSource, device: Device
-) -> float:
-    """Mean time of a step of `source` with these settings, of the slowest rank; its results are thrown away."""
-    state, settings = build_state(plan, settings, initial, device)
-    training = replace(plan.training, steps=MOST_STEPS + 2, warmup=0.0, schedule="constant")
-    batches = (source.step(number) for number in itertools.count())
-    overlapped = training.workers > 0
-    times: list[float] = []
-    wanted = 3
-    for step in steps(state, batches, training, device):
-        interrupt.check("nothing was trained yet")
-        times.append(device.maximum(step.seconds - (step.wait if overlapped else 0.0)))
-        if len(times) == 2:
-            wanted = 2 + min(MOST_STEPS, math.ceil(MEASURED_SECONDS / times[1]))
-        if len(times) >= wanted:
-            break
-    return sum(times[1:]) / len(times[1:])
+@dataclass
+class _Clock:
+    """Times throw-away steps, each kind once."""
+
+    plan: PretrainingPlan
+    settings: Settings
+    initial: Callable[[], Model]
+    sources: Sequence[BatchSource]
+    device: Device
+    known: dict[tuple[str, bool, int], float] = field(default_factory=dict)
+
+    def seconds(self, precision: str, compiled: bool = False, phase: int = 0) -> float:
+        """Mean time of a step, of the slowest rank."""
+        key = (precision, compiled, phase)
+        if key not in self.known:
+            self.known[key] = self._measure(replace(self.settings, precision=precision, compiled=compiled), phase)
+        return self.known[key]
+
+    def _measure(self, settings: Settings, phase: int) -> float:
+        state, _ = build_state(self.plan, settings, self.initial, self.device)
+        training = replace(self.plan.training, steps=MOST_STEPS + 2, warmup=0.0, schedule="constant")
+        batches = (self.sources[phase].step(number) for number in itertools.count())
+        times: list[float] = []
+        wanted = 2
+        for step in steps(state, batches, training, self.device):
+            interrupt.check("nothing was trained yet")
+            overlapped = step.wait if training.workers else 0.0
+            times.append(self.device.maximum(step.seconds - overlapped))
+            if len(times) == 2:
+                wanted = 2 + min(MOST_STEPS, math.ceil(MEASURED_SECONDS / times[1]))
+            if len(times) >= wanted > 2:
+                break
+        return sum(times[1:]) / len(times[1:])

@@ -120,7 +120,6 @@ def open_device() -> Iterator[Device]:
         console.set_quiet(not device.main)
         yield device
     finally:
-        console.set_quiet(False)
         distributed.destroy_process_group()
 
 

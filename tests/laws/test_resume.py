@@ -1,0 +1,126 @@
+"""Law 2: a run that was killed and resumed is, bit for bit, the run that was not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertsmith import store
+from bertsmith.training.logs import read_metrics
+from bertsmith.training.plan import PretrainingPlan
+from bertsmith.training.pretraining import pretrain
+from tests.tiny_runs import TIMES, make_corpus, tiny_plan
+
+
+class Killed(BaseException):
+    """Ends a run where SIGKILL would, without a chance to save; tests/end_to_end does it with the signal itself."""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+
+
+def train_with_kills(
+    plan: PretrainingPlan, corpus: Path, run: Path, kills: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Train to the end; the process dies after each of the steps `kills`, when its line of metrics is written."""
+    from bertsmith.training import run as run_module
+
+    real = run_module.Run._log
+    for kill in kills:
+
+        def log(self: Any, step: Any, kill: int = kill) -> str:
+            text = real(self, step)
+            if step.number == kill:
+                raise Killed
+            return text
+
+        monkeypatch.setattr(run_module.Run, "_log", log)
+        with pytest.raises(Killed):
+            pretrain(plan, corpus, run)
+    monkeypatch.setattr(run_module.Run, "_log", real)
+    pretrain(plan, corpus, run)
+
+
+def fingerprint(run: Path, step: int) -> dict[str, object]:
+    """Weights, optimiser, counters and every loss."""
+    checkpoint = run / "checkpoints" / f"step-{step}"
+    counters = json.loads((checkpoint / "state.json").read_text())
+    lines = [{k: v for k, v in line.items() if k not in TIMES} for line in read_metrics(run / "metrics.jsonl")]
+    return {
+        "model": store.hash_file(run / "model" / "model.safetensors"),
+        "weights": store.hash_file(checkpoint / "model.safetensors"),
+        "moments": store.hash_file(checkpoint / "optimizer.safetensors"),
+        "tokens": counters["tokens"],
+        "metrics": lines,
+    }
+
+
+CASES: dict[str, tuple[PretrainingPlan, Sequence[int]]] = {
+    "one kill": (tiny_plan(), [4]),
+    "several resumes in one epoch": (tiny_plan(save_every=1), [2, 3, 5]),
+    "at an epoch's end": (tiny_plan(batch_size=64, save_every=1), [3, 4]),
+    "inside a log interval": (tiny_plan(log_every=5, save_every=1), [5]),
+    "accumulation": (tiny_plan(micro_batch=3), [4]),
+    "bf16": (tiny_plan(precision="bf16"), [4]),
+    "bf16 accumulation": (tiny_plan(precision="bf16", micro_batch=3), [4]),
+    "two workers": (tiny_plan(workers=2, save_every=2), [3, 5]),
+    "adamw": (tiny_plan(optimizer="adamw"), [4]),
+    "activation checkpointing": (tiny_plan(activation_checkpointing=True), [4]),
+    "killed before the first checkpoint": (tiny_plan(), [2]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_and_resumed_equals_undisturbed(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    plan, kills = CASES[case]
+    pretrain(plan, corpus, tmp_path / "undisturbed")
+    train_with_kills(plan, corpus, tmp_path / "killed", kills, monkeypatch)
+    assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
+
+
+def test_the_cases_tell_runs_apart(corpus: Path, tmp_path: Path) -> None:
+    """The comparison would see another seed, and the epochs of "at an epoch's end" are really that short."""
+    pretrain(tiny_plan(), corpus, tmp_path / "a")
+    pretrain(replace(tiny_plan(), seed=1), corpus, tmp_path / "b")
+    first, second = fingerprint(tmp_path / "a", 6), fingerprint(tmp_path / "b", 6)
+    assert all(first[key] != second[key] for key in first if key != "tokens")
+    from bertsmith.data.corpus import Corpus
+    from bertsmith.training.device import Device
+    from bertsmith.training.plan import open_sources
+
+    (source,) = open_sources(tiny_plan(batch_size=64), Corpus.open(corpus), Device(None), None)  # type: ignore[arg-type]
+    assert source.steps_per_epoch(0) == 4
+
+
+def test_workers_and_their_number_change_nothing(corpus: Path, tmp_path: Path) -> None:
+    pretrain(tiny_plan(), corpus, tmp_path / "none")
+    pretrain(tiny_plan(workers=2), corpus, tmp_path / "two")
+    assert fingerprint(tmp_path / "none", 6) == fingerprint(tmp_path / "two", 6)
+
+
+def test_activation_checkpointing_changes_nothing(corpus: Path, tmp_path: Path) -> None:
+    """What is computed a second time drops out the same elements."""
+    pretrain(tiny_plan(), corpus, tmp_path / "kept")
+    pretrain(tiny_plan(activation_checkpointing=True), corpus, tmp_path / "again")
+    assert fingerprint(tmp_path / "kept", 6) == fingerprint(tmp_path / "again", 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_runs_resume_exactly(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    plan = tiny_plan(compile="on", precision=precision, micro_batch=3)
+    pretrain(plan, corpus, tmp_path / "undisturbed")
+    assert json.loads((tmp_path / "undisturbed" / "environment.json").read_text())["settings"]["compiled"]
+    train_with_kills(plan, corpus, tmp_path / "killed", [4], monkeypatch)
+    assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)

@@ -1,0 +1,163 @@
+"""The optimisers against their written formulas, and what is kept in which number format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bertsmith.models.config import EncoderConfig
+from bertsmith.models.model import Model, build_model
+from bertsmith.training.config import TrainingConfig
+from bertsmith.training.optimizers import Optimizer, split_parameters
+
+PAIR = "heads.pair.weight"
+
+
+def small_model() -> Model:
+    config = EncoderConfig(vocab_size=50, hidden_size=8, layers=1, heads=2, max_positions=16)
+    return build_model(config, ("masked_lm", "pair"), 0)
+
+
+def gradients_of(model: nn.Module, step: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return {name: torch.randn(p.shape, generator=generator) for name, p in model.named_parameters()}
+
+
+def give(model: nn.Module, gradients: dict[str, Tensor]) -> None:
+    """Have autograd deliver exactly these gradients."""
+    torch.stack([(p * gradients[name].to(p.dtype)).sum() for name, p in model.named_parameters()]).sum().backward()
+
+
+def expected_weights(model: Model, config: TrainingConfig, steps: int, correct_bias: bool) -> dict[str, Tensor]:
+    """Adam with decoupled decay, written out in float64."""
+    decayed = {name for name, _ in split_parameters(model, config)[0]}
+    weights = {name: p.detach().double() for name, p in model.named_parameters()}
+    m = {name: torch.zeros_like(w) for name, w in weights.items()}
+    v = {name: torch.zeros_like(w) for name, w in weights.items()}
+    for step in range(steps):
+        gradients = {name: g.double() for name, g in gradients_of(model, step).items()}
+        norm = torch.sqrt(torch.stack([(g**2).sum() for g in gradients.values()]).sum())
+        for name, gradient in gradients.items():
+            gradient = gradient * min(1.0, config.clip / norm)
+            m[name] = config.beta1 * m[name] + (1 - config.beta1) * gradient
+            v[name] = config.beta2 * v[name] + (1 - config.beta2) * gradient**2
+            first, second = m[name], v[name]
+            if correct_bias:
+                first = first / (1 - config.beta1 ** (step + 1))
+                second = second / (1 - config.beta2 ** (step + 1))
+            decay = config.weight_decay if name in decayed else 0.0
+            update = first / (second.sqrt() + config.epsilon) + decay * weights[name]
+            weights[name] = weights[name] - config.learning_rate * update
+    return weights
+
+
+@pytest.mark.parametrize(("name", "correct_bias"), [("bert_adam", False), ("adamw", True)])
+def test_updates_are_the_written_formula(name: Any, correct_bias: bool) -> None:
+    config = TrainingConfig(steps=5, optimizer=name, learning_rate=1e-2, weight_decay=0.1, clip=1.0)
+    model = small_model()
+    expected = expected_weights(model, config, 5, correct_bias)
+    optimizer = Optimizer(model, config, torch.float32)
+    for step in range(5):
+        give(model, gradients_of(model, step))
+        optimizer.update(config.learning_rate, step)
+    for key, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.detach().double(), expected[key], atol=3e-6, rtol=1e-5)
+
+
+def test_bert_adam_and_adamw_differ_at_the_first_step() -> None:
+    """Without correction the first step is (1 - b1) / sqrt(1 - b2) = 3.16 times as long."""
+    moved = {}
+    for name in ("bert_adam", "adamw"):
+        config = TrainingConfig(steps=1, optimizer=name, weight_decay=0.0, clip=0.0)
+        model = small_model()
+        optimizer = Optimizer(model, config, torch.float32)
+        before = optimizer.masters.clone()
+        give(model, {key: torch.ones_like(p) for key, p in model.named_parameters()})
+        optimizer.update(1e-2, 0)
+        moved[name] = float((before - optimizer.masters).max())
+    assert moved["bert_adam"] / moved["adamw"] == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)
+
+
+def test_layer_norms_and_biases_are_not_decayed_and_embeddings_are() -> None:
+    model = small_model()
+    decayed, excluded = split_parameters(model, TrainingConfig(steps=1))
+    assert {name for name, p in excluded} == {name for name, p in model.named_parameters() if p.dim() == 1}
+    assert sum("embeddings" in name for name, _ in decayed) == 3
+    assert split_parameters(model, TrainingConfig(steps=1, decay_exclusions=()))[1] == []
+    only_bias = split_parameters(model, TrainingConfig(steps=1, decay_exclusions=("bias",)))[1]
+    assert 0 < len(only_bias) < len(excluded)
+
+
+def test_the_norm_returned_is_the_one_before_clipping() -> None:
+    model = small_model()
+    optimizer = Optimizer(model, TrainingConfig(steps=1, clip=0.5), torch.float32)
+    gradients = gradients_of(model, 0)
+    give(model, gradients)
+    expected = torch.cat([g.flatten() for g in gradients.values()]).norm()
+    assert optimizer.update(0.0, 0) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
+    model = small_model()
+    optimizer = Optimizer(model, TrainingConfig(steps=1), torch.float32)
+    before = optimizer.masters.clone()
+    gradients = gradients_of(model, 0)
+    gradients["encoder.pooler.bias"][0] = float("nan")
+    give(model, gradients)
+    assert optimizer.update(1.0, 0) != optimizer.update(1.0, 0)
+    assert torch.equal(optimizer.masters, before)
+
+
+def test_bf16_keeps_what_is_too_small_for_bf16_in_the_masters() -> None:
+    model = small_model()
+    optimizer = Optimizer(model, TrainingConfig(steps=99, optimizer="adamw", weight_decay=0.0), torch.bfloat16)
+    weight = model.get_parameter(PAIR)
+    start, shown = optimizer.views(optimizer.masters)[PAIR].clone(), weight.detach().clone()
+    assert weight.dtype == torch.bfloat16
+    for step in range(3):
+        give(model, {name: torch.ones_like(p) for name, p in model.named_parameters()})
+        optimizer.update(1e-8, step)
+    masters = optimizer.views(optimizer.masters)[PAIR]
+    torch.testing.assert_close(start - masters, torch.full_like(masters, 3e-8), atol=1e-8, rtol=0)
+    assert torch.equal(weight, shown)
+    assert torch.equal(weight, masters.bfloat16())
+
+
+def test_micro_batches_are_added_up_in_fp32() -> None:
+    """1 + 1/512 needs more digits than bf16 has."""
+    model = small_model()
+    optimizer = Optimizer(model, TrainingConfig(steps=1), torch.bfloat16)
+    for size in (1.0, 1 / 512):
+        give(model, {name: torch.full_like(p, size) for name, p in model.named_parameters()})
+    for gradient in optimizer.views(optimizer.gradients).values():
+        assert torch.equal(gradient, torch.full_like(gradient, 1 + 1 / 512))
+
+
+def test_masters_in_model_is_fp32_inside_and_bf16_after() -> None:
+    model = small_model()
+    optimizer = Optimizer(model, TrainingConfig(steps=1), torch.bfloat16)
+    parameter = model.get_parameter(PAIR)
+    with optimizer.masters_in_model():
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, small_model().get_parameter(PAIR))
+    assert parameter.dtype == torch.bfloat16
+
+
+def test_restore_gives_back_every_bit() -> None:
+    config = TrainingConfig(steps=9)
+    first, second = small_model(), small_model()
+    trained = Optimizer(first, config, torch.bfloat16)
+    for step in range(2):
+        give(first, gradients_of(first, step))
+        trained.update(1e-2, step)
+    resumed = Optimizer(second, config, torch.bfloat16)
+    resumed.restore(trained.views(trained.masters), trained.state())
+    for optimizer, model in ((trained, first), (resumed, second)):
+        give(model, gradients_of(model, 2))
+        optimizer.update(1e-2, 2)
+    for name in ("masters", "exp_avg", "exp_avg_sq"):
+        assert torch.equal(getattr(trained, name), getattr(resumed, name))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
