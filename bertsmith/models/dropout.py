@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,26 @@ def random_bytes(shape: Sequence[int]) -> Tensor:
     return values[:elements].view(shape)
 
 
+class _KeepAndScale(torch.autograd.Function):
+    """states * keep * scale; one byte per element is kept for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, keep: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(keep)
+        ctx.scale = scale
+        return _product(states, keep, scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (keep,), (gradient,) = ctx.saved_tensors, gradients
+        return _product(gradient, keep, ctx.scale), None, None
+
+
+def _product(states: Tensor, keep: Tensor, scale: float) -> Tensor:
+    # A third of the time of torch.where; and the scale is never rounded to bf16, which would bias it by 0.3 %.
+    return torch.addcmul(states.new_zeros(()), states, keep.to(states.dtype), value=scale)
+
+
 def dropout(states: Tensor, probability: float) -> Tensor:
     """Zeroes each element with the given probability and scales the rest so that the expectation stays.
 
@@ -42,5 +63,4 @@ def dropout(states: Tensor, probability: float) -> Tensor:
     threshold = round(256 * probability)
     if threshold == 0:
         return states
-    keep = (random_bytes(states.shape) >= threshold).to(states.dtype)
-    return states * keep.mul_(256 / (256 - threshold))
+    return _KeepAndScale.apply(states, random_bytes(states.shape) >= threshold, 256 / (256 - threshold))

@@ -28,7 +28,7 @@ class Layout(NamedTuple):
         if self.cells is None:
             return matrix
         grid = matrix.new_zeros(self.sequences * self.longest, matrix.shape[1])
-        return grid.index_copy(0, self.cells, matrix)
+        return grid.index_copy_(0, self.cells, matrix)
 
     def from_grid(self, grid: Tensor) -> Tensor:
         """(sequences * longest, width) -> (tokens, width), the inverse of to_grid."""
