@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Tiny models gain nothing from threads, and threads of parallel test runs wait for each other. Before torch is imported.
+# Tiny models gain nothing from threads, and parallel test runs wait for each other. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tempfile

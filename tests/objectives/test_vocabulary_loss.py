@@ -55,4 +55,4 @@ def test_bf16_loss_is_that_of_the_rounded_logits() -> None:
     features, weight, bias, labels = _inputs(20)
     low = [t.detach().bfloat16() for t in (features, weight, bias)]
     expected = F.cross_entropy(torch.addmm(low[2], low[0], low[1].t()).float(), labels, reduction="sum")
-    torch.testing.assert_close(vocabulary_loss(*low, labels).loss, expected)
+    torch.testing.assert_close(vocabulary_loss(*low, labels).loss, expected, atol=0.002 * len(labels), rtol=0)

@@ -1,0 +1,200 @@
+"""Pretraining speed and loss against Hugging Face's Trainer as run_mlm.py uses it, both sides in one run.
+
+    python benchmarks/pretraining.py                        speed at every size, precision by precision
+    python benchmarks/pretraining.py --curves               losses of both over the same batches, step by step
+    python benchmarks/pretraining.py --seeds 3              validation loss of both with dropout
+    python benchmarks/pretraining.py --sizes mini --memory  peak memory of each side in a process of its own
+
+Same model, same weights at the start, same text (masked_lm over rows of 128 tokens), same batch, dropout 0.1. The sides
+take turns; medians over all steps but the first two of each turn. Without --text it uses Python's own documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import torch
+from sides import LENGTH, SIZES, Ours, Setting, Theirs, batches_of, padded, validation_loss
+
+from bertsmith.data.corpus import Corpus
+from bertsmith.data.preparation import prepare_corpus
+from bertsmith.demo import gather
+from bertsmith.models.model import build_model
+from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.text.config import TextConfig
+from bertsmith.tokenizers.config import TokenizerConfig
+
+WARM = 2  # steps of a turn that are not counted
+GOALS = {("mini", "bf16"): 5.0, ("small", "bf16"): 3.5, ("base", "bf16"): 1.8, ("mini", "fp32"): 3.0}
+
+
+def corpus_of(text: list[str], folder: Path) -> Path:
+    """A corpus of the given files, or of the documentation that every Python carries."""
+    if not text:
+        gather(folder / "text.txt")
+        text = [str(folder / "text.txt")]
+    out = folder / "corpus"
+    prepare_corpus(text, out, TokenizerConfig(), TextConfig(), seed=0, workers=0, tokenizer=None, recipe_text="")
+    return out
+
+
+def same_function(corpus: Corpus, setting: Setting) -> float:
+    """Largest difference of the two sides' losses on one batch, same weights, fp32, no dropout."""
+    plain = replace(setting, dropout=0.0, precision="fp32")
+    (batch,) = batches_of(corpus, plain).step(0)
+    objective = OBJECTIVES["masked_lm"]
+    with torch.inference_mode():
+        model = build_model(plain.encoder(), ("masked_lm",), seed=plain.seed)
+        score = objective.score(model, model(batch), batch)
+        theirs = Theirs(corpus, plain).model.eval()(**padded(batch)).loss
+    return abs(float(score.loss) / score.count - float(theirs))
+
+
+def speed(corpus: Corpus, setting: Setting, turns: int, count: int, compiled: bool) -> dict[str, object]:
+    """Tokens per second of both sides, turn by turn."""
+    sides = {"ours": Ours(corpus, setting, compiled=compiled), "theirs": Theirs(corpus, setting)}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    ratios = []
+    for _ in range(turns):
+        turn = {}
+        for name, side in sides.items():
+            times = side.run(count + WARM)[0][WARM:]
+            seconds[name] += times
+            turn[name] = statistics.median(times)
+        ratios.append(turn["theirs"] / turn["ours"])
+    tokens = setting.batch_size * LENGTH
+    result = {name: round(tokens / statistics.median(times)) for name, times in seconds.items()}
+    return {
+        "size": setting.size,
+        "precision": setting.precision,
+        "compiled": compiled,
+        "tokens_per_second": result,
+        "ratio": round(statistics.median(ratios), 2),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "goal": GOALS.get((setting.size, setting.precision)),
+    }
+
+
+def curves(corpus: Corpus, setting: Setting, count: int) -> dict[str, object]:
+    """Losses of both sides over the same batches from the same weights, without dropout."""
+    setting = replace(setting, dropout=0.0, steps=count, learning_rate=1e-3)
+    ours = Ours(corpus, setting).run(count)[1]
+    theirs = Theirs(corpus, setting).run(count, batches_of(corpus, setting))[1]
+    gaps = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
+    shown = range(0, count, max(1, count // 10))
+    return {
+        "precision": setting.precision,
+        "steps": count,
+        "ours": [round(ours[i], 4) for i in shown],
+        "theirs": [round(theirs[i], 4) for i in shown],
+        "largest_gap": round(max(gaps), 5),
+        "mean_gap": round(statistics.mean(gaps), 5),
+    }
+
+
+def over_seeds(corpora: tuple[Corpus, Corpus], setting: Setting, seeds: int, count: int) -> dict[str, object]:
+    """Validation losses of both sides after training with dropout, over several seeds."""
+    train, held_out = corpora
+    losses: dict[str, list[float]] = {"ours": [], "theirs": []}
+    setting = replace(setting, steps=count, learning_rate=1e-3)
+
+    def validation() -> Iterator:
+        source = batches_of(held_out, replace(setting, seed=0))
+        return (source.step(i)[0] for i in range(source.steps_per_epoch(0)))
+
+    for seed in range(seeds):
+        chosen = replace(setting, seed=seed)
+        ours, theirs = Ours(train, chosen), Theirs(train, chosen)
+        ours.run(count)
+        theirs.run(count, batches_of(train, chosen))
+        with ours.state.optimizer.masters_in_model():
+            losses["ours"].append(validation_loss(ours.state.model, validation(), ours=True))
+        losses["theirs"].append(validation_loss(theirs.model, validation(), ours=False))
+    means = {name: statistics.mean(values) for name, values in losses.items()}
+    return {
+        "precision": setting.precision,
+        "steps": count,
+        "validation_loss": {name: [round(value, 4) for value in values] for name, values in losses.items()},
+        "mean": {name: round(value, 4) for name, value in means.items()},
+        "relative_difference": round(means["ours"] / means["theirs"] - 1, 5),
+    }
+
+
+def memory(arguments: argparse.Namespace, corpus: Path, size: str) -> dict[str, object]:
+    """Peak resident megabytes of each side, each in a process of its own."""
+    peaks = {}
+    for side in ("ours", "theirs"):
+        command = [sys.executable, __file__, "--side", side, "--sizes", size, "--corpus", str(corpus)]
+        done = subprocess.run(
+            [*command, "--precisions", arguments.precisions[0]], check=True, capture_output=True, text=True
+        )
+        peaks[side] = json.loads(done.stdout.splitlines()[-1])["megabytes"]
+    return {"size": size, "precision": arguments.precisions[0], "peak_megabytes": peaks}
+
+
+def one_side(side: str, corpus: Corpus, setting: Setting) -> dict[str, object]:
+    """Peak resident megabytes of this process after five steps of one side."""
+    import resource
+
+    (Ours if side == "ours" else Theirs)(corpus, setting).run(5)
+    return {"megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+
+
+def arguments_of() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", nargs="*", default=[], help="text files; Python's documentation when none")
+    parser.add_argument("--corpus", default="", help="a prepared corpus instead of text")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=["mini", "small", "base"])
+    parser.add_argument("--precisions", nargs="+", choices=["bf16", "fp32"], default=["bf16"])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8, help="counted steps of a turn; of a curve: all of them")
+    parser.add_argument("--compile", action="store_true", help="bertsmith's layers compiled")
+    parser.add_argument("--curves", action="store_true")
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Runs what was asked for and prints one JSON object per line."""
+    arguments = arguments_of()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(arguments.corpus) if arguments.corpus else corpus_of(arguments.text, Path(folder))
+        corpus = Corpus.open(path)
+        for size in arguments.sizes:
+            for precision in arguments.precisions:
+                setting = Setting(size, precision)
+                if arguments.side:
+                    print(json.dumps(one_side(arguments.side, corpus, setting)))
+                    continue
+                if arguments.memory:
+                    print(json.dumps(memory(arguments, path, size)), flush=True)
+                    continue
+                if arguments.curves:
+                    result = curves(corpus, setting, arguments.steps)
+                elif arguments.seeds:
+                    held_out = Corpus.open(path, "validation")
+                    result = over_seeds((corpus, held_out), setting, arguments.seeds, arguments.steps)
+                else:
+                    gap = same_function(corpus, setting)
+                    result = speed(corpus, setting, arguments.turns, arguments.steps, arguments.compile)
+                    result["loss_difference_at_start"] = gap
+                print(json.dumps({"size": size, **result, "threads": torch.get_num_threads()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
