@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,6 +55,7 @@ def line_plot(
         "svg.hashsalt": f"bertsmith {y_label} {[line.label for line in lines]}",
         "font.size": 10,
         "axes.unicode_minus": False,
+        "text.parse_math": False,
     }
     with matplotlib.rc_context(style):
         figure, axes = pyplot.subplots(figsize=(6.4, 3.1), layout="constrained")
@@ -81,7 +83,9 @@ def line_plot(
             spine.set_color(GRID)
         _name_ends(axes, ends)
         drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts draw the text, not matplotlib's
+            figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
         pyplot.close(figure)
     return _embeddable(drawn.getvalue(), y_label)
 
