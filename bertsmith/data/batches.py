@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from bertsmith import interrupt
 from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus, Split
@@ -183,10 +187,32 @@ def stream(source: BatchSource, start: int, stop: int, workers: int) -> Iterator
         prefetch_factor=4 if workers else None,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
-    for arrays in loader:
-        if isinstance(arrays, BertsmithError):
-            raise arrays
-        yield [micro.to_batch() for micro in arrays]
+    steps = [iter(loader)]
+    atexit.register(steps.clear)  # ends the workers, before multiprocessing waits for them at exit
+    if workers and threading.current_thread() is threading.main_thread():
+        # torch would raise wherever the main thread is when a worker dies; without its handler `next` finds out.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        while (arrays := _next(steps[0])) is not None:
+            if isinstance(arrays, BertsmithError):
+                raise arrays
+            yield [micro.to_batch() for micro in arrays]
+    finally:
+        atexit.unregister(steps.clear)
+        steps.clear()
+
+
+def _next(steps: Iterator[list[MicroBatch] | BertsmithError]) -> list[MicroBatch] | BertsmithError | None:
+    try:
+        return next(steps, None)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        interrupt.check()
+        raise BertsmithError(
+            "a loader worker ended early; the system may be short of memory: type the same line again, "
+            "with fewer training.workers if it keeps happening"
+        ) from None
 
 
 def _unchanged(item: list[MicroBatch] | BertsmithError) -> list[MicroBatch] | BertsmithError:
@@ -196,5 +222,10 @@ def _unchanged(item: list[MicroBatch] | BertsmithError) -> list[MicroBatch] | Be
 def _start_worker(parent: int, number: int) -> None:
     """Tie a loader worker to its parent: killed with it, but not stopped before it by a signal to the whole group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(EXIT_SECONDS))
+    signal.signal(signal.SIGTERM, _end_later)
     die_with_parent(parent)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    signal.alarm(EXIT_SECONDS)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the worker at once
