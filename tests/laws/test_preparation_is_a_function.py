@@ -109,3 +109,18 @@ def test_signals_end_it_in_one_line_with_nothing_left(number: int, code: int, de
     assert process.returncode == code
     assert shown.splitlines()[-1].startswith("bertsmith: ") and "Traceback" not in shown
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.05 * number for number in range(1, 41, 3)])
+def test_killed_at_any_time_the_same_line_again_gives_the_same_bytes(
+    delay: float, text: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+):
+    process = start(text, tmp_path / "corpus")
+    time.sleep(delay)
+    process.kill()
+    if process.wait() != 0:
+        assert not (tmp_path / "corpus").exists() or tree(tmp_path / "corpus") == undisturbed
+    assert start(text, tmp_path / "corpus").wait() == 0
+    assert tree(tmp_path / "corpus") == undisturbed
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "corpus"}
