@@ -13,6 +13,7 @@ import pytest
 from bertsmith import store
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.plan import PretrainingPlan
+from bertsmith.training.pretraining import pretrain
 from tests.tiny_runs import bertsmith, command, environment, pretrain_arguments, tiny_plan, write_recipe
 
 
@@ -46,8 +47,7 @@ def sha256(run: Path) -> str:
 
 def check(corpus: Path, folder: Path, kills: int, steps: int, compile: str, workers: int, seed: int) -> None:
     recipe = write_recipe(folder / "recipe.toml", plan_of(steps, compile, workers))
-    undisturbed = bertsmith(*pretrain_arguments(recipe, corpus, folder / "undisturbed"), timeout=600)
-    assert undisturbed.returncode == 0, undisturbed.stderr
+    pretrain(plan_of(steps, compile, workers), corpus, folder / "undisturbed")
     draw, killed = random.Random(seed), 0
     arguments = command(*pretrain_arguments(recipe, corpus, folder / "killed"))
     for step in sorted(draw.sample(range(steps), kills)):
@@ -56,13 +56,10 @@ def check(corpus: Path, folder: Path, kills: int, steps: int, compile: str, work
     last = bertsmith(*pretrain_arguments(recipe, corpus, folder / "killed"), timeout=600)
     assert last.returncode == 0, last.stderr
     assert sha256(folder / "killed") == sha256(folder / "undisturbed")
-    result = bertsmith(*pretrain_arguments(recipe, corpus, folder / "killed", "--json"))
-    assert result.returncode == 0, result.stderr
-    assert "finished" in result.stderr
 
 
 def test_killed_with_two_workers(corpus: Path, tmp_path: Path) -> None:
-    check(corpus, tmp_path, kills=2, steps=60, compile="off", workers=2, seed=0)
+    check(corpus, tmp_path, kills=2, steps=40, compile="off", workers=2, seed=0)
 
 
 @pytest.mark.slow
