@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -165,11 +164,11 @@ def seen_lines(model: Model, tokenizer: Tokenizer, drawn: Drawn) -> list[SeenLin
             labels = drawn.masked.labels[first:last]
             for _, batch in batches([inputs[index]], device_of(model)):
                 logits = model.masked_lm(model(batch).hidden_states[places]).float().cpu()
-            predictions[index] = [
-                _prediction(row, pieces[place], int(label), tokenizer)
-                for row, place, label in zip(logits.softmax(-1), places, labels, strict=True)
-            ]
-    return [SeenLine(*line) for line in zip(sequences, predictions, strict=True)]
+                predictions[index] = [
+                    _prediction(row, pieces[place], int(label), tokenizer)
+                    for row, place, label in zip(logits.softmax(-1), places, labels, strict=True)
+                ]
+    return [SeenLine(pieces, found) for pieces, found in zip(sequences, predictions, strict=True)]
 
 
 def _prediction(probabilities: torch.Tensor, piece: Piece, label: int, tokenizer: Tokenizer) -> Prediction:
@@ -188,13 +187,14 @@ def judged_pairs(model: Model, tokenizer: Tokenizer, examples: Examples) -> list
     paired = [i for i, label in enumerate(examples.labels.tolist()) if label >= 0]
     inputs = sequences_of(examples, examples.token_ids)
     probabilities = pair_logits(model, [inputs[i] for i in paired]).softmax(-1)[:, 0].tolist()
-    return [
-        JudgedPair(*_texts(inputs[i], tokenizer), probability, bool(examples.labels[i] == 0))
-        for i, probability in zip(paired, probabilities, strict=True)
-    ]
+    pairs = []
+    for i, probability in zip(paired, probabilities, strict=True):
+        first, second = _texts(inputs[i], tokenizer)
+        pairs.append(JudgedPair(first, second, probability, bool(examples.labels[i] == 0)))
+    return pairs
 
 
-def _texts(sequence: TokenSequence, tokenizer: Tokenizer) -> Sequence[str]:
+def _texts(sequence: TokenSequence, tokenizer: Tokenizer) -> tuple[str, str]:
     """Both parts as readable text, without `[CLS]` and `[SEP]`."""
     first, second = sequence.token_ids[1 : sequence.first - 1], sequence.token_ids[sequence.first : -1]
     return tokenizer.decode(first), tokenizer.decode(second)

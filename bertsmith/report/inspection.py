@@ -131,9 +131,9 @@ def draw_lines(lines: Sequence[Sequence[Sequence[Any]]], color: bool) -> str:
     for line in lines:
         text = Text()
         for word, fate, truth, spaced in line:
-            shown = {"masked": f"[{truth}]", "replaced": f"[{truth}>{word}]", "kept": f"[{word}=]"}.get(fate, word)
+            shown = {"masked": f"[{truth}]", "replaced": f"[{truth}>{word}]", "kept": f"[{word}=]"}
             text.append(" " if spaced and text else "")
-            text.append(shown, STYLES.get(fate, ""))
+            text.append(str(shown.get(fate, word)), STYLES.get(fate, ""))
         drawn.append(text)
     if not color:
         return "\n\n".join(text.plain for text in drawn)

@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def line_plot(
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": f"bertsmith {y_label} {[line.label for line in lines]}",
         "font.size": 10,

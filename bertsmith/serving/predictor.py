@@ -12,8 +12,8 @@ import torch
 from bertsmith.console import warn
 from bertsmith.errors import UsageError
 from bertsmith.models.model import Model
-from bertsmith.tasks.forward import TokenSequence, batches, device_of, pair, single, starts_of
-from bertsmith.tasks.pairs import pair_logits, require_pair_head
+from bertsmith.tasks.forward import TokenSequence, batches, device_of, pair, require_head, single, starts_of
+from bertsmith.tasks.pairs import pair_logits
 from bertsmith.tasks.trained import load_trained
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
@@ -54,8 +54,8 @@ class Predictor:
     @overload
     def fill_mask(self, texts: str, top_k: int = 5) -> list[list[Filling]]: ...
     @overload
-    def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[Filling]]]: ...
-    def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> list[list[Filling]] | list[list[list[Filling]]]:
+    def fill_mask(self, texts: list[str], top_k: int = 5) -> list[list[list[Filling]]]: ...
+    def fill_mask(self, texts: str | list[str], top_k: int = 5) -> list[list[Filling]] | list[list[list[Filling]]]:
         """The most probable tokens for every `[MASK]`: per text a list with one list of `top_k` Fillings per mask.
 
         A list of texts gives a list of such results in the same order. In a text longer than the model each mask is
@@ -64,10 +64,8 @@ class Predictor:
         """
         if not 1 <= top_k <= self.tokenizer.vocab_size:
             raise UsageError(f"top_k must be between 1 and {self.tokenizer.vocab_size}, not {top_k}")
-        if "masked_lm" not in self.model.trained_heads:
-            has = ", ".join(sorted(self.model.trained_heads)) or "none"
-            raise UsageError(f"this model cannot fill masks: it has no trained masked_lm head (trained heads: {has})")
-        many = [texts] if isinstance(texts, str) else list(texts)
+        require_head(self.model, "masked_lm", "fill masks")
+        many = [texts] if isinstance(texts, str) else texts
         for index, text in enumerate(many):
             check_text(text, index, len(many))
         sequences, holes = self._questions(many)
@@ -136,9 +134,9 @@ class Predictor:
     @overload
     def next_sentence(self, pairs: tuple[str, str]) -> dict[str, float]: ...
     @overload
-    def next_sentence(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, float]]: ...
+    def next_sentence(self, pairs: list[tuple[str, str]]) -> list[dict[str, float]]: ...
     def next_sentence(
-        self, pairs: tuple[str, str] | Sequence[tuple[str, str]]
+        self, pairs: tuple[str, str] | list[tuple[str, str]]
     ) -> dict[str, float] | list[dict[str, float]]:
         """The probability that the second text follows the first: `{"is_next": p}` for a pair, a list for a list.
 
@@ -146,13 +144,12 @@ class Predictor:
         longer one first, so that what meets stays; a warning counts such pairs. Raises UsageError when the model was
         not trained on pairs or a text is empty or not valid Unicode.
         """
-        require_pair_head(self.model)
-        one = len(pairs) == 2 and isinstance(pairs[0], str)
-        many: list[tuple[str, str]] = [pairs] if one else list(pairs)  # pyright: ignore[reportAssignmentType]
+        require_head(self.model, "pair", "judge pairs")
+        many = [pairs] if isinstance(pairs, tuple) else pairs
         sequences = self._pair_sequences(many)
         probabilities = pair_logits(self.model, sequences).softmax(-1)[:, 0].tolist()
         results = [{"is_next": probability} for probability in probabilities]
-        return results[0] if one else results
+        return results[0] if isinstance(pairs, tuple) else results
 
     def _pair_sequences(self, pairs: Sequence[tuple[str, str]]) -> list[TokenSequence]:
         sequences: list[TokenSequence] = []

@@ -12,6 +12,8 @@ import torch
 from bertsmith import interrupt
 from bertsmith.batch import Batch, flat_batch
 from bertsmith.data.cuts.examples import Examples
+from bertsmith.errors import UsageError
+from bertsmith.models.model import Model
 from bertsmith.tokenizers.tokenizer import SpecialIds
 
 TOKENS_PER_BATCH = 4096
@@ -83,6 +85,13 @@ def starts_of(batch: Batch) -> np.ndarray:
     """Row of the first token of every sequence of a flat batch: (sequences,) int64."""
     lengths = batch.lengths.cpu().numpy()
     return np.cumsum(lengths) - lengths
+
+
+def require_head(model: Model, head: str, ability: str) -> None:
+    """Raise UsageError, naming the heads that are there, unless the model has this one with trained weights."""
+    if head not in model.trained_heads:
+        has = ", ".join(sorted(model.trained_heads)) or "none"
+        raise UsageError(f"this model cannot {ability}: it has no trained {head} head (trained heads: {has})")
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from bertsmith.console import Progress, warn
 from bertsmith.errors import BertsmithError
 from bertsmith.models.model import Model
-from bertsmith.tasks.forward import TokenSequence, batches, device_of, single, starts_of
+from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, single, starts_of
 from bertsmith.tasks.words import WordChoice
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
@@ -47,6 +47,7 @@ def evaluate_masked_lm(
     that the hidden tokens cover), masked and tokens (counts; special tokens not among them). Raises BertsmithError when
     no word was hidden.
     """
+    require_head(model, "masked_lm", "restore words")
     reader = _Reader(tokenizer, WordChoice(seed), max_length)
     questions = (question for document in documents for question in reader.questions(document))
     loss, correct = 0.0, 0

@@ -15,7 +15,7 @@ from bertsmith.data.corpus import Corpus, make_part
 from bertsmith.data.cuts import cut_for
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.model import Model
-from bertsmith.tasks.forward import TokenSequence, batches, device_of, sequences_of
+from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, sequences_of
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
 
@@ -35,7 +35,7 @@ def evaluate_pairs(
     Returns accuracy, loss (nats per pair) and pairs (how many). Raises UsageError when the model has no pair head
     or the text cannot give pairs.
     """
-    require_pair_head(model)
+    require_head(model, "pair", "judge pairs")
     sequences, labels = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
     logits = pair_logits(model, sequences)
     wanted = torch.from_numpy(labels)
@@ -47,13 +47,6 @@ def evaluate_pairs(
         "loss": loss,
         "pairs": len(labels),
     }
-
-
-def require_pair_head(model: Model) -> None:
-    """Raise UsageError, naming the heads that are there, unless the model was trained to judge pairs."""
-    if "pair" not in model.trained_heads:
-        has = ", ".join(sorted(model.trained_heads)) or "none"
-        raise UsageError(f"this model cannot judge pairs: it has no trained pair head (trained heads: {has})")
 
 
 def cut_pairs(

@@ -12,7 +12,7 @@ from bertsmith.data.config import CutConfig
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.preparation import prepare_corpus
 from bertsmith.models.folder import save_model
-from bertsmith.objectives.config import ObjectivesConfig
+from bertsmith.objectives.config import ObjectiveName, ObjectivesConfig
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.training.environment import Record, Settings, write_record
@@ -45,7 +45,9 @@ def make_corpus(folder: Path, text: str = "english") -> Path:
     return folder
 
 
-def make_run(folder: Path, corpus: Path, use: tuple[str, ...] = ("masked_lm", "pair"), name: str = "tiny") -> Path:
+def make_run(
+    folder: Path, corpus: Path, use: tuple[ObjectiveName, ...] = ("masked_lm", "pair"), name: str = "tiny"
+) -> Path:
     """A run folder as pretraining leaves it, with a model that has learned nothing."""
     tokenizer = Corpus.open(corpus).tokenizer
     plan = replace(tiny_plan(), objectives=ObjectivesConfig(use=use), recipe_name=name)

@@ -61,8 +61,8 @@ def test_predictions_are_the_models(held_out: Corpus) -> None:
     model = tiny_model(tokenizer)
     examples, masked = drawn
     with torch.no_grad():
-        parts = (masked.token_ids, examples.type_ids, examples.lengths)
-        hidden = model(flat_batch(*map(torch.from_numpy, parts))).hidden_states
+        ids, types, lengths = map(torch.from_numpy, (masked.token_ids, examples.type_ids, examples.lengths))
+        hidden = model(flat_batch(ids, types, lengths)).hidden_states
         expected = model.masked_lm(hidden[masked.rows]).softmax(-1)
     found = [prediction for line in seen_lines(model, tokenizer, drawn) for prediction in line.predictions]
     assert len(found) == len(masked.rows) > 10

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bertsmith.batch import flat_batch
-from bertsmith.errors import BertsmithError, Interrupted
+from bertsmith.errors import BertsmithError, Interrupted, UsageError
 from bertsmith.models.model import Model
 from bertsmith.tasks import masked_lm
 from bertsmith.tasks.masked_lm import evaluate_masked_lm, unigram_loss
@@ -121,6 +121,11 @@ def test_text_without_words_is_one_clear_line(model: Model) -> None:
     for documents in ([], [["   "]], [["cat"]]):
         with pytest.raises(BertsmithError, match="too short to evaluate"):
             evaluate_masked_lm(model, TOKENIZER, documents, seed=0, max_length=32)
+
+
+def test_a_model_without_the_head_says_what_it_has() -> None:
+    with pytest.raises(UsageError, match=r"no trained masked_lm head \(trained heads: pair\)"):
+        evaluate_masked_lm(tiny_model(TOKENIZER, ("pair",)), TOKENIZER, story(2), seed=0, max_length=32)
 
 
 def test_damaged_weights_are_one_clear_line() -> None:
