@@ -187,7 +187,7 @@ def render(result: Mapping[str, Any]) -> str:
     figures = [
         ["loss of hidden words, nats", f"{mlm['loss']:.2f}", f"{mlm['unigram_loss']:.2f} by frequencies alone"],
         ["hidden words restored", f"{mlm['accuracy']:.1%}", ""],
-        ["pairs judged rightly", f"{pairs['accuracy']:.1%}", "50.0% by chance"],
+        ["pairs judged rightly", f"{pairs['accuracy']:.1%}", f"{pairs['constant_accuracy']:.1%} by one answer for all"],
     ]
     hidden, judged = [], []
     for (text, word), [candidates] in zip(result["questions"]["hidden"], result["fillings"], strict=True):

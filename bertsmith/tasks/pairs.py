@@ -32,8 +32,8 @@ def evaluate_pairs(
     `documents` are lists of sentences; pairs are at most `max_length` tokens long. What a false pair is belongs to
     the cut: with next_sentence the second part comes from another document.
 
-    Returns accuracy, loss (nats per pair) and pairs (how many). Raises UsageError when the model has no pair head
-    or the text cannot give pairs.
+    Returns accuracy, constant_accuracy (of one and the same answer to all pairs), loss (nats per pair) and pairs (how
+    many). Raises UsageError when the model has no pair head or the text cannot give pairs.
     """
     require_head(model, "pair", "judge pairs")
     sequences, labels = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
@@ -44,6 +44,7 @@ def evaluate_pairs(
         raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
     return {
         "accuracy": float((logits.argmax(-1) == wanted).double().mean()),
+        "constant_accuracy": float(np.bincount(labels).max() / len(labels)),
         "loss": loss,
         "pairs": len(labels),
     }

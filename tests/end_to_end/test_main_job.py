@@ -52,10 +52,10 @@ def test_evaluation_beats_frequencies_on_text_it_has_not_seen(main_job: MainJob)
     assert ask("evaluate", "mlm", "--from", main_job.run, "--data", main_job.held_out, "--seed", "1") != result
 
 
-def test_pairs_are_judged_better_than_by_chance(main_job: MainJob) -> None:
+def test_pairs_are_judged_beside_a_constant_answer(main_job: MainJob) -> None:
     result = ask("evaluate", "pairs", "--from", main_job.run, "--data", main_job.held_out)
-    assert set(result) == {"accuracy", "loss", "pairs"} and result["pairs"] > 50
-    assert 0 < result["accuracy"] <= 1
+    assert set(result) == {"accuracy", "constant_accuracy", "loss", "pairs"} and result["pairs"] > 50
+    assert 0.5 <= result["constant_accuracy"] < 1 and 0 < result["accuracy"] <= 1
 
 
 def test_masks_are_filled_by_what_the_language_allows(main_job: MainJob) -> None:

@@ -56,6 +56,7 @@ def test_accuracy_and_loss_follow_the_logits(monkeypatch: pytest.MonkeyPatch) ->
     share = float((labels == 0).mean())
     assert result["pairs"] == len(labels)
     assert result["accuracy"] == pytest.approx(share)
+    assert result["constant_accuracy"] == pytest.approx(max(share, 1 - share))
     low = math.log1p(math.exp(-2.0))
     assert result["loss"] == pytest.approx(share * low + (1 - share) * (low + 2.0))
 
