@@ -109,9 +109,7 @@ class Ours:
     def run(self, count: int) -> tuple[list[float], list[float]]:
         """Seconds and mean loss of each of the next `count` steps."""
         made = [next(self._steps) for _ in range(count)]
-        return [step.seconds for step in made], [
-            step.losses["masked_lm"] / step.counts["masked_lm"] for step in made
-        ]
+        return [step.seconds for step in made], [step.losses["masked_lm"] / step.counts["masked_lm"] for step in made]
 
 
 class PlainRows(Dataset):

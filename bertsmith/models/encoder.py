@@ -40,13 +40,14 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> Encoded:
         """Encodes every token of the batch, whose positions must stay below max_positions."""
         layout = layout_of(batch.lengths, batch.token_ids.device)
-        hidden_states = self.embeddings(batch.token_ids, batch.type_ids, batch.positions)
+        hidden_states = layout.fill_up(self.embeddings(batch.token_ids, batch.type_ids, batch.positions))
         for layer in self.layers:
             if self.activation_checkpointing and self.training:
                 # The generator's state is kept and restored, so the second pass drops out the same elements.
                 hidden_states = checkpoint(layer, hidden_states, layout, self.attention, use_reentrant=False)
             else:
                 hidden_states = layer(hidden_states, layout, self.attention)
+        hidden_states = hidden_states[: layout.tokens]
         if self.pooler is None:
             return Encoded(hidden_states, None)
         return Encoded(hidden_states, self.pooler(hidden_states.index_select(0, layout.starts)).tanh())

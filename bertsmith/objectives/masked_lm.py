@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
+
 from bertsmith.batch import Batch
 from bertsmith.models.encoder import Encoded
 from bertsmith.models.model import Model
 from bertsmith.objectives.objective import Score, count_targets
 from bertsmith.objectives.vocabulary_loss import vocabulary_loss
+
+ROWS_MULTIPLE = 32  # chosen rows are filled up to it: as in models.layout, new shapes are dear and a few rows are not
 
 
 class MaskedLM:
@@ -23,6 +27,7 @@ class MaskedLM:
         """Rows of the target are tokens of the flat batch."""
         target = batch.targets[self.name]
         head, word_embedding = model.masked_lm_head()
-        features = head.features(encoded.hidden_states.index_select(0, target.rows))
+        rows = F.pad(target.rows, (0, -len(target.rows) % ROWS_MULTIPLE))
+        features = head.features(encoded.hidden_states.index_select(0, rows))
         loss, correct = vocabulary_loss(features, word_embedding, head.bias, target.labels)
         return Score(loss, correct, target.labels.numel())

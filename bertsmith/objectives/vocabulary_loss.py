@@ -29,7 +29,7 @@ class VocabularyLoss(NamedTuple):
 def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> VocabularyLoss:
     """Cross-entropy of labels (rows,) under softmax(features @ weight.T + bias), computed in fp32.
 
-    features: (rows, width); weight: (vocabulary, width); bias: (vocabulary,), all of one type (fp32 or bf16).
+    features: (rows, width), rows beyond the labels fill up and count nothing; weight: (vocabulary, width); bias: (vocabulary,), all of one type (fp32 or bf16).
     Differentiable once, in features, weight and bias.
     """
     return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
@@ -42,7 +42,7 @@ class _VocabularyLoss(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32, device=features.device)
         correct = torch.zeros((), dtype=torch.int64, device=features.device)
         blocks: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in range(0, len(labels), BLOCK):
+        for start in range(0, len(features), BLOCK):
             rows = features[start : start + BLOCK]
             errors = rows.new_empty(len(rows), len(bias))
             block_loss, block_correct = _score_block(rows, weight, bias, labels[start : start + BLOCK], errors)
@@ -76,6 +76,9 @@ def _score_block(rows: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, err
         logits = torch.addmm(bias, rows[part], weight.t())
         probabilities = torch.softmax(logits, 1, out=errors[part])
         gold = labels[part, None]
+        if len(gold) < len(probabilities):
+            logits, probabilities = logits[: len(gold)], probabilities[: len(gold)]
+            errors[part][len(gold) :] = 0
         right = probabilities.gather(1, gold)
         loss += _negative_log(right.float(), logits, gold)
         probabilities.scatter_(1, gold, right - 1)

@@ -56,3 +56,15 @@ def test_bf16_loss_is_that_of_the_rounded_logits() -> None:
     low = [t.detach().bfloat16() for t in (features, weight, bias)]
     expected = F.cross_entropy(torch.addmm(low[2], low[0], low[1].t()).float(), labels, reduction="sum")
     torch.testing.assert_close(vocabulary_loss(*low, labels).loss, expected, atol=0.002 * len(labels), rtol=0)
+
+
+def test_rows_beyond_the_labels_count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 70)
+    features, weight, bias, labels = _inputs(90)
+    whole = vocabulary_loss(features[:75], weight, bias, labels[:75])
+    filled = vocabulary_loss(features, weight, bias, labels[:75])
+    torch.testing.assert_close(filled.loss, whole.loss)
+    assert filled.correct == whole.correct
+    theirs = torch.autograd.grad(whole.loss, (features, weight, bias))
+    for mine, other in zip(torch.autograd.grad(filled.loss, (features, weight, bias)), theirs, strict=True):
+        torch.testing.assert_close(mine, other)
