@@ -24,7 +24,8 @@ class Target(NamedTuple):
 class Batch:
     """Sequences laid end to end: no padding, so every token costs once.
 
-    token_ids, type_ids, positions: (tokens,) int64; positions count from 0 in each sequence (an encoder adds its own offset).
+    token_ids, type_ids, positions: (tokens,) int64; positions count from 0 in each sequence (an encoder adds its own
+        offset).
     lengths: (sequences,) int64, their sum is tokens.
     groups: (sequences,) int64, which sequences belong together (choices of one question); each its own by default.
     targets: by objective name.
@@ -53,7 +54,7 @@ class Batch:
 def flat_batch(
     token_ids: Tensor, type_ids: Tensor, lengths: Tensor, targets: Mapping[str, Target] | None = None
 ) -> Batch:
-    """A batch from flat ids (tokens,), types (tokens,) and lengths (sequences,); positions and groups follow from them."""
+    """A batch from flat ids and types (tokens,) and lengths (sequences,); positions and groups follow from them."""
     starts = torch.cumsum(lengths, 0) - lengths
     positions = torch.arange(token_ids.numel()) - torch.repeat_interleave(starts, lengths)
     groups = torch.arange(lengths.numel())

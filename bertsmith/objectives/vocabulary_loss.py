@@ -29,8 +29,8 @@ class VocabularyLoss(NamedTuple):
 def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> VocabularyLoss:
     """Cross-entropy of labels (rows,) under softmax(features @ weight.T + bias), computed in fp32.
 
-    features: (rows, width), rows beyond the labels fill up and count nothing; weight: (vocabulary, width); bias: (vocabulary,), all of one type (fp32 or bf16).
-    Differentiable once, in features, weight and bias.
+    features: (rows, width), rows beyond the labels fill up and count nothing; weight: (vocabulary, width); bias:
+    (vocabulary,), all of one type (fp32 or bf16). Differentiable once, in features, weight and bias.
     """
     return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
 
