@@ -195,7 +195,7 @@ def _inspect_corpus(path: Path, recipe: str, flags: Flags | None) -> Result:
     from bertsmith.data.corpus import SPLITS, Corpus
     from bertsmith.report.inspection import inspect_corpus
 
-    corpora = [Corpus.open(path, split) for split in SPLITS]
+    corpora = [Corpus.open(path, split, verify=True) for split in SPLITS]
     chosen = load_recipe(recipe, flags) if recipe else _recipe_of(path, corpora[0].details, flags)
     return inspect_corpus(corpora, chosen.cut, chosen.masking, chosen.seed)
 

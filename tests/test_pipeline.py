@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import bertsmith
 from bertsmith import cli, pipeline
-from bertsmith.errors import UsageError
+from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.recipe import shipped
 
 SUBJECTS = ("the cat", "a dog", "his sister", "the old king", "my teacher", "one sailor")
@@ -88,6 +89,32 @@ def test_another_line_on_the_same_run_names_the_field(corpus: Path, run: Path) -
         pipeline.pretrain("bert-tiny", corpus, run, flags={**SHRUNK, "training.learning_rate": 1.0})
     with pytest.raises(UsageError, match="seed"):
         pipeline.pretrain("bert-tiny", corpus, run, flags={**SHRUNK, "seed": 9})
+
+
+def test_a_damaged_corpus_is_never_trained_on(corpus: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "corpus"
+    shutil.copytree(corpus, damaged)
+    part = min(damaged.glob("train*.arrow"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    for use in (
+        lambda: pipeline.pretrain("bert-tiny", damaged, tmp_path / "run", flags=SHRUNK),
+        lambda: inspect(damaged),
+    ):
+        with pytest.raises(BertsmithError, match=f"{part.name}: damaged"):
+            use()
+    assert not (tmp_path / "run").exists()
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    return pipeline.inspect(str(path))
+
+
+def test_a_missing_corpus_leaves_no_run_behind(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such folder"):
+        pipeline.pretrain("bert-tiny", tmp_path / "none", tmp_path / "run", flags=SHRUNK)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_report_is_written(run: Path) -> None:

@@ -39,8 +39,8 @@ def pretrain(plan: PretrainingPlan, corpus: Path, out: Path, init: Path | None =
     """
     folder = RunFolder(Path(out))
     with open_device() as device, ExitStack() as stack:
+        text = Corpus.open(corpus, verify=True)  # a flipped bit would otherwise be learnt in silence
         device.on_main(lambda: _enter(stack, folder))
-        text = Corpus.open(corpus)
         plan = replace(plan, model=replace(plan.model, vocab_size=text.tokenizer.vocab_size).resolved())
         plan.check()
         inputs = input_fingerprints(text, init)
