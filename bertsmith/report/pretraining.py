@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def write_report(run_folder: Path, corpus_folder: Path) -> Path:
         tiles=_tiles(run, constant),
         plots=plots_of(run, constant),
         summary=[cost_table(run), corpus_table(corpus, held_out)],
-        recipe=recipe_tables(run.recipe),
+        recipe=recipe_tables({**run.recipe, **prepared_with(corpus)}),
         lines=lines,
         pairs=pairs,
     )
@@ -185,6 +186,12 @@ def corpus_table(corpus: Corpus, held_out: Corpus) -> Table:
     skipped = details.get("skipped") or {}
     rows += [(f"skipped: {reason}", f"{amount:,}") for reason, amount in skipped.items()]
     return Table("Corpus", rows if skipped else [*rows, ("skipped", "nothing")])
+
+
+def prepared_with(corpus: Corpus) -> dict[str, Any]:
+    """How the corpus was really prepared: the recipe of a run may say otherwise where only `prepare` got a flag."""
+    recipe = tomllib.loads(str(corpus.details.get("recipe", "")))
+    return {name: recipe[name] for name in ("tokenizer", "text") if name in recipe}
 
 
 def recipe_tables(recipe: Mapping[str, Any]) -> list[Table]:

@@ -41,7 +41,9 @@ def make_corpus(folder: Path, text: str = "english") -> Path:
         documents = [f"{CHINESE * 3}\n{CHINESE}{'好' * number}" for number in range(40)]
     file = folder.with_suffix(".txt")
     file.write_text("\n\n".join(documents), "utf-8")
-    prepare_corpus([str(file)], folder, TokenizerConfig(size=200), TextConfig(validation_share=0.3), workers=1)
+    text_config = TextConfig(validation_share=0.3)
+    recipe = config.dump({"text": {"validation_share": 0.3}})
+    prepare_corpus([str(file)], folder, TokenizerConfig(size=200), text_config, workers=1, recipe_text=recipe)
     return folder
 
 

@@ -77,6 +77,7 @@ def test_all_sections_are_there(html: str) -> None:
     assert len(re.findall(r"is next ✓|is next ✗|random ✓|random ✗", " ".join(text.split()))) == 10
     assert "25.0% of the time" in text and "512 MB" in text and "a processor" in text
     assert page.tags.count("ruby") > 10
+    assert re.search(r"validation_share\s*0\.3", text)  # the corpus' own, which the run's recipe does not know
 
 
 def test_a_model_without_pairs_has_no_pairs_in_its_report(tmp_path: Path, english: Path) -> None:
