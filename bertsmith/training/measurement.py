@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import mean
 
 from bertsmith import console, interrupt
 from bertsmith.config import to_values
@@ -52,7 +53,7 @@ def settle(
     if training.compile == "auto" and _is_long(clock, precision, circumstances):
         compiled = remembered("compile", circumstances, lambda: _faster_compiled(clock, precision), device)
     settings = replace(settings, precision=precision, compiled=compiled)
-    seconds = [clock.seconds(precision, compiled, phase) for phase in range(len(sources)) if training.minutes]
+    seconds = [mean(clock.times(precision, compiled, phase)) for phase in range(len(sources)) if training.minutes]
     count = budget.steps_for(training, plan.long_phase, sources, seconds)
     if training.minutes:
         times = " and ".join(f"{1000 * second:,.0f}" for second in seconds)
@@ -71,11 +72,11 @@ def _cost_of(plan: PretrainingPlan) -> list[object]:
 def _faster_precision(clock: _Clock, device: Device) -> str:
     if device.maximum(float(not supports_bf16(device.torch_device))):
         return "fp32"
-    return "bf16" if clock.seconds("fp32") >= BF16_GAIN * clock.seconds("bf16") else "fp32"
+    return "bf16" if clock.best("fp32") >= BF16_GAIN * clock.best("bf16") else "fp32"
 
 
 def _faster_compiled(clock: _Clock, precision: str) -> bool:
-    return clock.seconds(precision) >= COMPILE_GAIN * clock.seconds(precision, compiled=True)
+    return clock.best(precision) >= COMPILE_GAIN * clock.best(precision, compiled=True)
 
 
 def _is_long(clock: _Clock, precision: str, circumstances: object) -> bool:
@@ -84,7 +85,7 @@ def _is_long(clock: _Clock, precision: str, circumstances: object) -> bool:
     if plan.training.minutes:
         return plan.training.minutes * 60 >= COMPILE_PAYS_SECONDS
     count = budget.steps_for(plan.training, plan.long_phase, clock.sources, [])
-    seconds = remembered("seconds", circumstances, lambda: clock.seconds(precision), clock.device)
+    seconds = remembered("seconds", circumstances, lambda: clock.best(precision), clock.device)
     return count * seconds >= COMPILE_PAYS_SECONDS
 
 
@@ -97,16 +98,20 @@ class _Clock:
     initial: Callable[[], Model]
     sources: Sequence[BatchSource]
     device: Device
-    known: dict[tuple[str, bool, int], float] = field(default_factory=dict)
+    known: dict[tuple[str, bool, int], list[float]] = field(default_factory=dict)
 
-    def seconds(self, precision: str, compiled: bool = False, phase: int = 0) -> float:
-        """Mean time of a step, of the slowest rank."""
+    def best(self, precision: str, compiled: bool = False) -> float:
+        """The shortest time of a step: what the machine can do when nothing else keeps it busy."""
+        return min(self.times(precision, compiled))
+
+    def times(self, precision: str, compiled: bool = False, phase: int = 0) -> list[float]:
+        """Seconds of steps, of the slowest rank each."""
         key = (precision, compiled, phase)
         if key not in self.known:
             self.known[key] = self._measure(replace(self.settings, precision=precision, compiled=compiled), phase)
         return self.known[key]
 
-    def _measure(self, settings: Settings, phase: int) -> float:
+    def _measure(self, settings: Settings, phase: int) -> list[float]:
         state, _ = build_state(self.plan, settings, self.initial, self.device)
         training = replace(self.plan.training, steps=MOST_STEPS + 2, warmup=0.0, schedule="constant")
         batches = (self.sources[phase].step(number) for number in itertools.count())
@@ -120,4 +125,4 @@ class _Clock:
                 wanted = 2 + min(MOST_STEPS, math.ceil(MEASURED_SECONDS / times[1]))
             if len(times) >= wanted > 2:
                 break
-        return sum(times[1:]) / len(times[1:])
+        return times[1:]

@@ -23,7 +23,9 @@ LONG = 100_000  # steps: never reached
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    return write_recipe(tmp_path / "recipe.toml", tiny_plan(steps=LONG, workers=2, save_every=1000, validate_every=LONG))
+    return write_recipe(
+        tmp_path / "recipe.toml", tiny_plan(steps=LONG, workers=2, save_every=1000, validate_every=LONG)
+    )
 
 
 class Started:
@@ -83,7 +85,9 @@ def test_sigterm_saves_and_exits_75_and_the_run_goes_on_exactly(
     code, said = started.end(20)
     assert code == 75
     (step,) = steps_in(started.run / "checkpoints")
-    assert one_line(said).startswith(f"bertsmith: stopped by SIGTERM after step {step} of {LONG}; a checkpoint is saved")
+    assert one_line(said).startswith(
+        f"bertsmith: stopped by SIGTERM after step {step} of {LONG}; a checkpoint is saved"
+    )
     again = start()
     again.wait_for_step(step + 3)
     again.process.terminate()
