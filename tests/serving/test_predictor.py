@@ -142,7 +142,14 @@ def test_a_long_pair_keeps_what_meets(predictor: Predictor, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("first", "second", "kept"),
-    [(10, 10, (10, 10)), (50, 50, (15, 14)), (50, 5, (24, 5)), (5, 50, (5, 24)), (50, 14, (15, 14)), (15, 50, (15, 14))],
+    [
+        (10, 10, (10, 10)),
+        (50, 50, (15, 14)),
+        (50, 5, (24, 5)),
+        (5, 50, (5, 24)),
+        (50, 14, (15, 14)),
+        (15, 50, (15, 14)),
+    ],
 )
 def test_the_longer_part_of_a_pair_is_cut_first(first: int, second: int, kept: tuple[int, int]) -> None:
     assert serving._share(first, second, 29) == kept
