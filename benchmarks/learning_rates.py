@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-RATES = {"tiny": (5e-4, 1e-3, 2e-3), "mini": (5e-4, 1e-3, 2e-3), "small": (2.5e-4, 5e-4, 1e-3)}
+RATES = {"tiny": (5e-4, 1e-3, 2e-3, 4e-3), "mini": (2.5e-4, 5e-4, 1e-3, 2e-3), "small": (2.5e-4, 5e-4, 1e-3)}
 STEPS = {"tiny": 600, "mini": 300, "small": 200}
 
 

@@ -43,8 +43,7 @@ GOALS = {("mini", "bf16"): 5.0, ("small", "bf16"): 3.5, ("base", "bf16"): 1.8, (
 def corpus_of(text: list[str], folder: Path) -> Path:
     """A corpus of the given files, or of the documentation that every Python carries."""
     if not text:
-        gather(folder / "text.txt")
-        text = [str(folder / "text.txt")]
+        text = [str(gather(folder).text)]
     out = folder / "corpus"
     prepare_corpus(text, out, TokenizerConfig(), TextConfig(), seed=0, workers=0, tokenizer=None, recipe_text="")
     return out
