@@ -32,6 +32,8 @@ def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tens
     features: (rows, width), rows beyond the labels fill up and count nothing; weight: (vocabulary, width); bias:
     (vocabulary,), all of one type (fp32 or bf16). Differentiable once, in features, weight and bias.
     """
+    if not torch.is_grad_enabled():  # inside the function parameters still look as if they wanted gradients
+        weight, bias = weight.detach(), bias.detach()
     return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
 
 

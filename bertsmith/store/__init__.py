@@ -7,8 +7,8 @@ a valid manifest does not exist for any reader.
 from bertsmith.store.faults import crash_point
 from bertsmith.store.files import explain, fingerprint, hash_file, retry, sync_folder, write_atomic
 from bertsmith.store.folders import writing
-from bertsmith.store.locks import locked, require_space
-from bertsmith.store.manifest import MANIFEST, read_details, verify
+from bertsmith.store.locks import locked, refuse_locked, require_space
+from bertsmith.store.manifest import MANIFEST, read_details, verify, verify_files
 
 __all__ = [
     "MANIFEST",
@@ -18,10 +18,12 @@ __all__ = [
     "hash_file",
     "locked",
     "read_details",
+    "refuse_locked",
     "require_space",
     "retry",
     "sync_folder",
     "verify",
+    "verify_files",
     "write_atomic",
     "writing",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,6 +33,25 @@ def verify(folder: Path, kind: str) -> dict[str, Any]:
     except OSError as error:
         raise explain(error, folder) from error
     return manifest["details"]
+
+
+def verify_files(folder: Path, names: Sequence[str]) -> None:
+    """Check those of the named files that the folder's manifest lists; whatever else lies there is the user's business.
+
+    Nothing is checked in a folder without a manifest. Raises BertsmithError naming the first file that is damaged.
+    """
+    folder = Path(folder)
+    kind = kind_of(folder)
+    if not kind:
+        return
+    listed = _read_manifest(folder, kind)["files"]
+    try:
+        for name in names:
+            if name in listed and hash_file(folder / name) != listed[name]["sha256"]:
+                advice = f"if it was changed on purpose, remove {MANIFEST} beside it"
+                raise BertsmithError(f"{folder / name}: damaged (its SHA-256 is not the manifest's; {advice})")
+    except OSError as error:
+        raise explain(error, folder) from error
 
 
 def read_details(folder: Path, kind: str) -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from bertsmith.batch import Target
 from bertsmith.console import Progress, warn
 from bertsmith.errors import BertsmithError
 from bertsmith.models.model import Model
+from bertsmith.objectives.masked_lm import MaskedLM
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, single, starts_of
 from bertsmith.tasks.words import WordChoice
 from bertsmith.tokenizers.tokenizer import Tokenizer
@@ -150,12 +152,12 @@ class _Reader:
 
 def _score(model: Model, questions: list[Question]) -> Iterator[tuple[float, int]]:
     """Per batch: the loss (a sum, nats) and how many hidden tokens were restored."""
-    device = device_of(model)
+    device, objective = device_of(model), MaskedLM()
     for chosen, batch in batches([question.sequence for question in questions], device):
         starts = starts_of(batch)
         rows = np.concatenate([questions[i].rows + start for i, start in zip(chosen, starts, strict=True)])
-        labels = torch.from_numpy(np.concatenate([questions[i].labels for i in chosen])).to(device)
-        encoded = model(batch)
-        logits = model.masked_lm(encoded.hidden_states[torch.from_numpy(rows).to(device)]).float()
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
-        yield float(loss.double()), int((logits.argmax(-1) == labels).sum())
+        labels = np.concatenate([questions[i].labels for i in chosen])
+        target = Target(torch.from_numpy(rows).to(device), torch.from_numpy(labels).to(device))
+        batch = replace(batch, targets={objective.name: target})
+        score = objective.score(model, model(batch), batch)
+        yield float(score.loss), int(score.correct)

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import torch
 
+from bertsmith import store
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.folder import load_model
 from bertsmith.models.model import Model
 from bertsmith.tokenizers.tokenizer import Tokenizer
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
 class Trained(NamedTuple):
@@ -29,6 +32,7 @@ def load_trained(path: str | Path) -> Trained:
     Raises UsageError or BertsmithError naming the file when something is missing, damaged or does not fit together.
     """
     folder = model_folder(Path(path))
+    store.verify_files(folder, FILES)
     model = load_model(folder)
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocab_size > model.config.vocab_size:
@@ -48,7 +52,9 @@ def model_folder(path: Path) -> Path:
     if not path.is_dir():
         raise UsageError(f"{path}: there is no such folder; give a run or a model folder")
     if (path / "recipe.toml").exists():
-        raise UsageError(f"{path}: this run has no finished model yet; type its pretrain line again to finish it")
+        raise UsageError(
+            f"{path}: this run has no finished model yet; type its pretrain line again, or give one of its checkpoints"
+        )
     raise UsageError(f"{path}: holds no model (no config.json); give a run or a model folder")
 
 
