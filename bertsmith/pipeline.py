@@ -6,6 +6,7 @@ Every function returns what `--json` prints. `flags` are fields of the recipe as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -66,6 +67,8 @@ def pretrain(
 
     `init`: a model folder whose weights to start from.
     """
+    if os.environ.get("RANK", "0") == "0":  # under torchrun the first rank locks the folder for all
+        store.refuse_locked(Path(out))
     from bertsmith.report.model_card import write_card
     from bertsmith.report.pretraining import write_report
     from bertsmith.training.plan import PretrainingPlan

@@ -34,6 +34,24 @@ def locked(folder: Path) -> Iterator[None]:
         raise explain(error, folder) from error
 
 
+def refuse_locked(folder: Path) -> None:
+    """BertsmithError when another process holds the folder: a quick look before anything heavy is loaded."""
+    path = Path(folder) / LOCK
+    if path.parent.resolve() / LOCK in _held or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise _in_use(folder, path.read_bytes()) from None
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def _in_use(subject: Path, owner: bytes) -> BertsmithError:
+    return BertsmithError(f"{subject} is in use by process {owner[:20].decode('ascii', 'replace') or 'unknown'}")
+
+
 @contextmanager
 def lock_file(path: Path, subject: Path, remove: bool) -> Iterator[None]:
     """Hold the lock file `path`, which speaks for `subject`; `remove` takes it away again afterwards."""
@@ -61,9 +79,9 @@ def _take_lock(path: Path, subject: Path) -> int:
                 os.pwrite(handle, str(os.getpid()).encode(), 0)
                 return handle
         except (BlockingIOError, PermissionError):
-            owner = os.pread(handle, 20, 0).decode("ascii", "replace")
+            owner = os.pread(handle, 20, 0)
             os.close(handle)
-            raise BertsmithError(f"{subject} is in use by process {owner or 'unknown'}") from None
+            raise _in_use(subject, owner) from None
         except BaseException:
             os.close(handle)
             raise

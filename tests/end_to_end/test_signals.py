@@ -132,9 +132,12 @@ def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
 ) -> None:
     started = start()
     started.wait_for_step(1)
-    second = bertsmith(*pretrain_arguments(recipe, corpus, started.run))
+    second = bertsmith(*pretrain_arguments(recipe, corpus, started.run), PYTHONPROFILEIMPORTTIME="1")
     assert second.returncode == 1
     assert one_line(second.stderr) == f"bertsmith: {started.run} is in use by process {started.process.pid}"
+    loaded = {line.rpartition("|")[2].strip() for line in second.stderr.splitlines()}
+    assert "bertsmith.store" in loaded
+    assert "torch" not in loaded, "loading it takes most of the two seconds a refusal may take"
     assert started.process.poll() is None
 
 
