@@ -97,8 +97,8 @@ def _open_run(
         console.warn("the corpus has no validation part long enough for one sequence: nothing is validated")
     checkpoints = Checkpoints(folder.checkpoints, text.tokenizer, plan.longest, inputs)
     run = Run(plan, folder, device, state, sources, validation, baselines, checkpoints, Interval())
-    run.restore()
     run.require_space()
+    run.restore()
     return run
 
 

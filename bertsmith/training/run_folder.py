@@ -68,6 +68,8 @@ class RunFolder:
             shutil.rmtree(leftover, ignore_errors=True)
         self.metrics.unlink(missing_ok=True)
         tables = tomllib.loads(plan.recipe_text) if plan.recipe_text else {"name": plan.recipe_name}
+        if "tokenizer" in tables:  # where it was "auto" or larger than what the text could fill
+            tables["tokenizer"]["size"] = record.resolved["model"]["vocab_size"]
         text = config.dump(config.merge(tables, record.resolved))
         store.write_atomic(self.recipe_file, text.encode())
         write_record(self.record_file, record)

@@ -141,6 +141,7 @@ def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
     assert started.process.poll() is None
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_lock_and_no_workers(start: Callable[..., Started]) -> None:
     started = start()
     started.wait_for_step(2)
@@ -153,6 +154,7 @@ def test_a_killed_run_leaves_no_lock_and_no_workers(start: Callable[..., Started
     again.wait_for_step(2)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_line(start: Callable[..., Started]) -> None:
     started = start()
     started.wait_for_step(2)
@@ -174,6 +176,7 @@ def test_a_lost_rank_ends_all_within_fifteen_seconds(start: Callable[..., Starte
     assert psutil.wait_procs(ranks, timeout=1)[1] == []
 
 
+@pytest.mark.slow
 def test_sigterm_to_torchrun_saves_once_for_all_ranks(start: Callable[..., Started]) -> None:
     started = start(torchrun=2)
     started.wait_for_step(2)

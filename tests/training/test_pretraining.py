@@ -185,6 +185,15 @@ def test_the_run_s_own_recipe_is_the_same_line(corpus: Path, tmp_path: Path, mon
     assert pretrain(again, corpus, run) == result
 
 
+def test_the_written_recipe_states_the_vocabulary_found(corpus: Path, tmp_path: Path) -> None:
+    text = 'name = "mine"\n[tokenizer]\nsize = "auto"\nlowercase = true\n'
+    pretrain(replace(tiny_plan(), recipe_text=text), corpus, tmp_path / "run")
+    written = tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())
+    assert written["name"] == "mine"
+    assert written["tokenizer"] == {"size": 300, "lowercase": True}
+    assert written["model"]["vocab_size"] == 300
+
+
 def test_settings_of_a_resume_are_those_of_the_start(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     pretrain(tiny_plan(threads=2), corpus, run)
