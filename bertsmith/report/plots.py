@@ -48,7 +48,6 @@ def line_plot(
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -67,20 +66,7 @@ def line_plot(
         for level in levels:
             axes.axhline(level.y, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
             ends.append((level.y, level.label, MUTED))
-        axes.set_xlabel(x_label, color=MUTED)
-        axes.set_ylabel(y_label, color=MUTED)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        elif max((abs(value) for line in lines for value in line.y), default=0) >= 1000:
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.margins(x=0.01)
-        axes.grid(axis="y", color=GRID, linewidth=0.8)
-        axes.tick_params(colors=MUTED, length=0)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side == "bottom")
-            spine.set_color(GRID)
+        _dress(axes, x_label, y_label, percent)
         _name_ends(axes, ends)
         drawn = io.StringIO()
         with warnings.catch_warnings():
@@ -88,6 +74,26 @@ def line_plot(
             figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
         pyplot.close(figure)
     return _embeddable(drawn.getvalue(), y_label)
+
+
+def _dress(axes: Axes, x_label: str, y_label: str, percent: bool) -> None:
+    """Labels, ticks and a quiet grid."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+    axes.set_xlabel(x_label, color=MUTED)
+    axes.set_ylabel(y_label, color=MUTED)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    elif axes.get_ylim()[1] >= 1000:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.margins(x=0.01)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.tick_params(colors=MUTED, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GRID)
 
 
 def _draw(axes: Axes, line: Line) -> None:
