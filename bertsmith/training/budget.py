@@ -47,11 +47,12 @@ def tokens_per_step(source: BatchSource) -> float:
     """Mean tokens of a global step, special tokens included, from steps spread over the first epoch."""
     total = source.steps_per_epoch(0)
     chosen = sorted({i * total // SAMPLED_STEPS for i in range(SAMPLED_STEPS)})
-    tokens = sum(batch.token_ids.numel() for step in chosen for batch in source.step(step))
+    tokens = sum(source.make(*source.indices(step)).token_ids.size for step in chosen)  # of all ranks
     return tokens / len(chosen)
 
 
 def _validation_minutes(training: TrainingConfig, seconds: float) -> float:
     sequences = min(training.validation_sequences, 10_000)
-    times = 10 if not training.validate_every else 1
+    steps = 60 * training.minutes / seconds
+    times = steps / training.validate_every if training.validate_every else 10
     return times * sequences / training.batch_size * seconds * VALIDATION_COST / 60

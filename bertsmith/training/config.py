@@ -36,6 +36,9 @@ class TrainingConfig:
     micro_batch: Count = _told(0, "most sequences per forward pass and rank; 0 = all at once")
     learning_rate: Annotated[float, Field(gt=0)] = _told(1e-4, "peak of the schedule")
     warmup: NotNegative = _told(0.01, "warm-up: a share of the steps below 1, a number of steps from 1 up")
+    output_bias: Literal["zero", "unigram"] = _told(
+        "zero", "bias of the vocabulary at step 0: zero as published, or the log frequency of every token in the corpus"
+    )
     schedule: Literal["linear", "cosine", "wsd", "constant"] = _told("linear", "learning rate after the warm-up")
     decay_share: Share = _told(0.1, "schedule wsd: share of the steps in which the rate falls to 0 at the end")
     optimizer: Literal["adamw", "bert_adam"] = _told("bert_adam", "bert_adam = AdamW without bias correction")

@@ -31,7 +31,7 @@ def initial_model(plan: PretrainingPlan, corpus: Corpus, init: Path | None) -> C
     UsageError naming the field when the folder's model or tokenizer is not what the plan and the corpus need.
     """
     if init is None:
-        return lambda: build_model(plan.model, plan.heads, plan.seed)
+        return lambda: _new_model(plan, corpus)
     given = load_model(init)
     for field in fields(given.config):
         found, wanted = getattr(given.config, field.name), getattr(plan.model, field.name)
@@ -45,7 +45,7 @@ def initial_model(plan: PretrainingPlan, corpus: Corpus, init: Path | None) -> C
         console.say(f"{init} has no trained head {' or '.join(new)}: it starts from random weights")
 
     def build() -> Model:
-        model = build_model(plan.model, plan.heads, plan.seed)
+        model = _new_model(plan, corpus)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if name in taken and not any(name.startswith(f"heads.{head}.") for head in new):
@@ -53,3 +53,13 @@ def initial_model(plan: PretrainingPlan, corpus: Corpus, init: Path | None) -> C
         return model
 
     return build
+
+
+def _new_model(plan: PretrainingPlan, corpus: Corpus) -> Model:
+    """Weights from the seed; the output bias zero as published, or where training would take it in its first steps."""
+    model = build_model(plan.model, plan.heads, plan.seed)
+    if plan.training.output_bias == "unigram" and "masked_lm" in plan.heads:
+        counts = torch.from_numpy(corpus.token_counts()).double() + 1
+        with torch.no_grad():
+            model.masked_lm_head()[0].bias.copy_((counts / counts.sum()).log())
+    return model

@@ -64,6 +64,8 @@ def _accumulate(state: State, micro_batches: Sequence[Batch], counts: dict[str, 
     sums = torch.zeros(2, len(state.objectives), dtype=torch.float64, device=device.torch_device)
     for index, batch in enumerate(micro_batches):
         seed_dropout(key(state.seed, "dropout", state.step, index, device.rank))
+        if not batch.lengths.numel():  # a small global batch over many ranks leaves some of them without a share
+            continue
         encoded = state.model(batch)
         loss: Tensor | None = None
         for place, objective in enumerate(state.objectives):

@@ -54,13 +54,25 @@ def _compile(plan: PretrainingPlan, state: State, device: Device) -> bool:
 
 
 def _made_up_batches(plan: PretrainingPlan, device: Device) -> list[Batch]:
-    """One batch of equal lengths, one of unequal ones and one of a single sequence: each is a graph of its own."""
-    share = -(-plan.training.batch_size // device.world)
-    rows = min(share, plan.training.micro_batch or share)
-    equal, unequal = [plan.cut.length] * rows, [plan.cut.length] + [plan.cut.length - 1] * (rows - 1)
-    kinds = {tuple(lengths) for lengths in (equal, unequal, [plan.cut.length])}
+    """One batch of equal lengths, one of unequal ones, one of a single sequence where it can occur: a graph each."""
+    length, sizes = plan.cut.length, _micro_batch_sizes(plan, device.world)
+    rows = max(sizes)
+    kinds = [[length] * rows, [length] + [length - 1] * (rows - 1)] if rows > 1 else []
+    if min(sizes) == 1:
+        kinds.append([length])
     batches = []
-    for lengths in sorted(kinds, key=lambda lengths: (-len(lengths), lengths)):
+    for lengths in kinds:
         ids = torch.zeros(sum(lengths), dtype=torch.int64)
         batches.append(flat_batch(ids, ids, torch.tensor(lengths)))
     return batches
+
+
+def _micro_batch_sizes(plan: PretrainingPlan, world: int) -> set[int]:
+    """Sequences that a micro-batch of either phase can have: BatchSource divides as evenly as possible."""
+    sizes: set[int] = set()
+    for batch_size in (plan.training.batch_size, plan.long_phase.batch_size or plan.training.batch_size):
+        largest = -(-batch_size // world)
+        pieces = -(-largest // plan.training.micro_batch) if plan.training.micro_batch else 1
+        for share in (batch_size // world, largest):
+            sizes |= {share // pieces, -(-share // pieces)}
+    return sizes - {0}

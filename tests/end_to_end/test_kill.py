@@ -50,8 +50,8 @@ def check(corpus: Path, folder: Path, kills: int, steps: int, compile: str, work
     pretrain(plan_of(steps, compile, workers), corpus, folder / "undisturbed")
     draw, killed = random.Random(seed), 0
     arguments = command(*pretrain_arguments(recipe, corpus, folder / "killed"))
-    for step in sorted(draw.sample(range(steps), kills)):
-        killed += start_and_kill(arguments, folder / "killed", step, draw.uniform(0, 0.2))
+    for step in sorted(draw.sample(range(steps * 3 // 4), kills)):
+        killed += start_and_kill(arguments, folder / "killed", step, draw.uniform(0, 0.05))
     assert killed >= kills / 2
     last = bertsmith(*pretrain_arguments(recipe, corpus, folder / "killed"), timeout=600)
     assert last.returncode == 0, last.stderr

@@ -19,7 +19,12 @@ def compile_layers(layers: Iterable[nn.Module]) -> None:
 
     symbolic_shapes.use_duck_shape = False
     for layer in layers:
-        layer.compile(dynamic=True)
+        compile_layer(layer)
+
+
+def compile_layer(layer: nn.Module) -> None:
+    """Compile when first called; a machine that cannot raises RuntimeError then."""
+    layer.compile(dynamic=True)
 
 
 def uncompile_layers(layers: Iterable[nn.Module]) -> None:
