@@ -34,6 +34,8 @@ def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tens
     """
     if not torch.is_grad_enabled():  # inside the function parameters still look as if they wanted gradients
         weight, bias = weight.detach(), bias.detach()
+    if not torch.is_grad_enabled():  # a parameter asks for its gradient all the same, and it would be made
+        features, weight, bias = features.detach(), weight.detach(), bias.detach()
     return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
 
 

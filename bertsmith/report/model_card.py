@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import bertsmith
@@ -37,9 +38,17 @@ def write_card(run_folder: Path, corpus_folder: Path) -> Path:
     with store.writing(folder, "model", details) as partial:
         for file in folder.iterdir():
             if file.name not in (store.MANIFEST, CARD):
-                os.link(file, partial / file.name)
+                _place(file, partial / file.name)
         (partial / CARD).write_text(text, "utf-8")
     return path
+
+
+def _place(file: Path, copy: Path) -> None:
+    """Link a file, or copy it where the file system knows no hard links."""
+    try:
+        os.link(file, copy)
+    except OSError:
+        shutil.copy2(file, copy)
 
 
 def card(run: Run, corpus: Corpus, held_out: Corpus) -> str:
