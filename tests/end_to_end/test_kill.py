@@ -31,7 +31,7 @@ def start_and_kill(arguments: list[str], run: Path, step: int, pause: float) -> 
     deadline = time.monotonic() + 300
     while process.poll() is None and last_step(run) < step:
         assert time.monotonic() < deadline, f"step {step} was never reached"
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(pause)
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
