@@ -127,6 +127,7 @@ def masking(corpus: Corpus, turns: int) -> dict[str, object]:
     rows = cut.plan(corpus, 0)
     chosen = np.arange(min(ROWS, len(rows)))
     examples = cut.build(corpus, rows[chosen])
+    assert corpus.folder is not None, "a corpus on disk"
     collator = DataCollatorForLanguageModeling(fast_tokenizer(str(corpus.folder / "tokenizer")))
     pieces = torch.from_numpy(examples.token_ids[: ROWS * LENGTH // 2]).view(-1, LENGTH).tolist() * 2
     features = [{"input_ids": piece} for piece in pieces]

@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = [(size, rate) for size in arguments.sizes for rate in RATES[size]]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for result in pool.map(lambda pair: run(*pair, arguments), chosen):
+        for result in pool.map(lambda pair: run(pair[0], pair[1], arguments), chosen):
             print(json.dumps(result), flush=True)
 
 

@@ -242,6 +242,7 @@ def _watch() -> Any:
 def _tokenizer(corpus: Corpus) -> Any:
     from transformers import AutoTokenizer
 
+    assert corpus.folder is not None, "a corpus on disk"
     return AutoTokenizer.from_pretrained(corpus.folder / "tokenizer")
 
 

@@ -61,7 +61,9 @@ class _VocabularyLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, scale: Tensor, _: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
         features, weight, bias = ctx.saved_tensors
         return features * scale.to(features.dtype), weight * scale.to(weight.dtype), bias * scale.to(bias.dtype), None
 

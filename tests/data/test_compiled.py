@@ -1,5 +1,7 @@
 """Compiled code where its cache cannot be written."""
 
+from typing import Any
+
 import pytest
 
 from bertsmith.data import compiled
@@ -12,7 +14,7 @@ def double(value: int) -> int:
 def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.MonkeyPatch):
     original, asked = compiled.njit, []
 
-    def read_only(**options: bool):
+    def read_only(**options: Any):
         asked.append(options)
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
