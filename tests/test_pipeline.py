@@ -125,7 +125,7 @@ def test_a_report_is_written(run: Path) -> None:
 
 def test_evaluation_reads_text_files(run: Path, text: Path) -> None:
     found = pipeline.evaluate_mlm(run, [str(text)])
-    assert set(found) == {"loss", "unigram_loss", "perplexity", "accuracy", "bits_per_character", "masked", "tokens"}
+    assert set(found) >= {"loss", "unigram_loss", "perplexity", "accuracy", "bits_per_character", "masked", "tokens"}
     assert found["loss"] > found["unigram_loss"] > 0, "two steps teach nothing"
     judged = pipeline.evaluate_pairs(run, [str(text)])
     assert judged["pairs"] > 0

@@ -67,7 +67,7 @@ class RunFolder:
         for leftover in (self.tensorboard, self.model):
             shutil.rmtree(leftover, ignore_errors=True)
         self.metrics.unlink(missing_ok=True)
-        tables = tomllib.loads(plan.recipe_text) if plan.recipe_text else {"name": plan.recipe_name}
+        tables: dict[str, Any] = tomllib.loads(plan.recipe_text) if plan.recipe_text else {"name": plan.recipe_name}
         if "tokenizer" in tables:  # where it was "auto" or larger than what the text could fill
             tables["tokenizer"]["size"] = record.resolved["model"]["vocab_size"]
         text = config.dump(config.merge(tables, record.resolved))
