@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +14,12 @@ from bertsmith.text import words
 from bertsmith.text.cleaning import clean
 from bertsmith.text.config import TextConfig
 from bertsmith.text.sentences import sentences_of
-from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.tokenizers.tokenizer import Encoding, Tokenizer
 from bertsmith.tokenizers.training import count_words
 
 Lines = Sequence[str]
 LARGEST_SHORT_ID = 2**16
+SLICE_CHARACTERS = 2**18  # encoded at a time: every Han character is a string of its own meanwhile, about 100 bytes
 
 
 class Chunk(NamedTuple):
@@ -38,17 +39,15 @@ class Chunk(NamedTuple):
 
 
 class EncodeChunk:
-    """Clean, split, hash and tokenise documents."""
+    """Clean, split, hash and tokenise documents, in one of `processes` that share the memory for caches."""
 
-    def __init__(self, tokenizer: Tokenizer, config: TextConfig) -> None:
-        self._tokenizer, self._config = tokenizer, config
+    def __init__(self, tokenizer: Tokenizer, config: TextConfig, processes: int = 1) -> None:
+        self._tokenizer, self._config, self._processes = tokenizer, config, processes
 
     def __call__(self, documents: Sequence[Lines]) -> Chunk:
         """The documents (raw lines of each) as one chunk."""
         divided = [sentences_of(lines, self._config) for lines in documents]
-        encoding = self._tokenizer.encode_sentences(
-            [sentence for document in divided for sentence in document], words.segmenter(self._config.segmenter)
-        )
+        encoding = self._encode([sentence for document in divided for sentence in document])
         kept = encoding.lengths > 0  # text of nothing but characters that the tokenizer removes
         document_of = np.repeat(np.arange(len(divided)), [len(document) for document in divided])
         short = self._tokenizer.vocab_size <= LARGEST_SHORT_ID
@@ -60,6 +59,23 @@ class EncodeChunk:
             encoding.word_starts,
             _bytes(documents),
         )
+
+    def _encode(self, sentences: Sequence[str]) -> Encoding:
+        self._tokenizer.share_cache(self._processes)
+        segment = words.segmenter(self._config.segmenter)
+        encoded = [self._tokenizer.encode_sentences(some, segment) for some in _slices(sentences)]
+        return Encoding(*map(np.concatenate, zip(*encoded, strict=True)))
+
+
+def _slices(sentences: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The sentences in rows of at most SLICE_CHARACTERS, or of one longer sentence; at least one row."""
+    start = characters = 0
+    for stop, sentence in enumerate(sentences):
+        if characters + len(sentence) > SLICE_CHARACTERS and stop > start:
+            yield sentences[start:stop]
+            start, characters = stop, 0
+        characters += len(sentence)
+    yield sentences[start:]
 
 
 def _hash(sentences: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ from bertsmith.data.reading import Reader
 from bertsmith.data.repeats import Seen
 from bertsmith.data.writer import SplitWriter
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.text import documents
+from bertsmith.text import documents, tables
 from bertsmith.text.config import TextConfig
 from bertsmith.text.documents import Skipped, Source
 from bertsmith.tokenizers.config import TokenizerConfig
@@ -33,6 +33,7 @@ from bertsmith.tokenizers.tokenizer import Tokenizer
 
 MODEL_MAX_LENGTH = 512  # what the corpus' own tokenizer states; a trained model states what it was trained with
 SMALL_INPUT = 2 * 2**20  # bytes; below, starting worker processes takes longer than the work
+MOST_WORKERS = 8  # unless more are asked for: each takes some 100 MB, and one process reads for all of them
 LEAST_BYTES_WRITTEN = 0.5  # of the bytes read: less than any text comes to, so that a disk too small is told early
 
 Request = dict[str, Any]
@@ -71,7 +72,7 @@ def prepare_corpus(
 ) -> PreparationSummary:
     """Make the corpus folder `out` of text files, folders and patterns.
 
-    workers: processes, 0 = one per core. tokenizer: a published vocabulary or model folder; None trains one.
+    workers: processes, 0 = one per core, eight at most. tokenizer: a published vocabulary or model folder; None trains one.
     Where `out` holds the finished corpus of the same request nothing is done. Raises UsageError naming the field when
     it holds that of another request, BertsmithError when no text is found.
     """
@@ -83,9 +84,9 @@ def prepare_corpus(
     if finished is not None:
         console.say(f"{out}: is prepared already from this text; nothing to do")
         return _summary(finished, time.monotonic() - started)
-    expected = _unpacked_bytes(sources)
+    expected = _unpacked_bytes(sources, text_config.field)
     store.require_space(out, int(expected * LEAST_BYTES_WRITTEN))
-    count = 1 if expected < SMALL_INPUT else workers or _cores()
+    count = 1 if expected < SMALL_INPUT else workers or _default_workers()
     details: dict[str, Any] = {}
     with store.writing(out, KIND, details) as folder:
         trained = published or sampling.train(sources, text_config, tokenizer_config, expected, seed, count)
@@ -98,13 +99,20 @@ def prepare_corpus(
     return _summary(details, time.monotonic() - started)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _default_workers() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
 
 
-def _unpacked_bytes(sources: Sequence[Source]) -> int:
-    """About how much text the files hold: packed text is a quarter of it."""
-    return sum(source.size * (4 if source.compressed else 1) for source in sources)
+def _unpacked_bytes(sources: Sequence[Source], field: str) -> int:
+    """About how much text the files hold: packed text is a quarter of it, and Parquet files tell."""
+    total = 0
+    for source in sources:
+        stated = None
+        if source.kind == "parquet" and not source.compressed and source.path.is_file():
+            stated = tables.column_bytes(source.path, field)
+        total += stated or source.size * (4 if source.compressed else 1)
+    return total
 
 
 def _load(path: Path, config: TokenizerConfig) -> Tokenizer:
@@ -181,7 +189,7 @@ def _write(
     reader = Reader(sources, config, Skipped(fail=config.on_bad == "fail"))
     splits: dict[Split, SplitWriter] = {name: SplitWriter(folder, name, tokenizer.special.unk) for name in SPLITS}
     seen, text_bytes = Seen(), 0
-    with Pool(EncodeChunk(tokenizer, config), workers) as pool, console.Progress(reader.total, "B", "tokens") as bar:
+    with Pool(EncodeChunk(tokenizer, config, workers), workers) as pool, console.Progress(reader.total, "B", "tokens") as bar:
         for chunk in pool.map(reader.chunks()):
             held_out = _validation_documents(chunk, config.validation_share, seed)
             new = _new_documents(chunk, seen, reader)

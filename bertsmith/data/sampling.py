@@ -39,6 +39,7 @@ def train(
     chunks = reader.chunks(lambda number: uniform_at(sample, number) < share)
     with Pool(CountChunk(config.lowercase), workers) as pool, console.Progress(reader.total, "B", "words") as bar:
         for counted in pool.map(chunks):
+            reader.note([])  # nothing to count, but the places of the chunk are no longer needed
             counts.update(counted)
             prune(counts, MOST_WORDS)
             bar.update(reader.done, f"{console.count(len(counts))} different words")

@@ -12,7 +12,7 @@ EXAMPLES = 3
 
 @dataclass
 class Skipped:
-    """Counts by reason, with the first places of each as "file:line". Plain data: it can be pickled and merged."""
+    """Counts by reason, with the first places of each as "file:line"."""
 
     fail: bool = False  # raise at the first thing that would be skipped
     counts: Counter[str] = field(default_factory=Counter)
@@ -30,10 +30,3 @@ class Skipped:
         examples = self.examples.setdefault(reason, [])
         if len(examples) < EXAMPLES and place not in examples:
             examples.append(place)
-
-    def merge(self, other: Skipped) -> None:
-        """Add the counts of a later stretch of the input."""
-        self.counts.update(other.counts)
-        for reason, places in other.examples.items():
-            mine = self.examples.setdefault(reason, [])
-            mine.extend(places[: EXAMPLES - len(mine)])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from bertsmith import store
 from bertsmith.text.lines import NumberedText
 from bertsmith.text.skipped import Skipped
 from bertsmith.text.sources import Stream, UnusableFile
 
 ROWS_AT_ONCE = 64
+READ_AT_ONCE = 2**20  # bytes, instead of whole columns of a row group, which may be gigabytes
 
 
 class ParquetTexts:
@@ -40,7 +42,7 @@ class ParquetTexts:
     def _rows(self, file: BinaryIO) -> Iterator[NumberedText]:
         import pyarrow.parquet as parquet
 
-        table = parquet.ParquetFile(file)
+        table = parquet.ParquetFile(file, buffer_size=READ_AT_ONCE, pre_buffer=False)
         _check_column(table.schema_arrow, self._column)
         rows, number = table.metadata.num_rows, 0
         for batch in table.iter_batches(ROWS_AT_ONCE, columns=[self._column], use_threads=False):
@@ -81,11 +83,41 @@ def _text(value: Any, place: str, skipped: Skipped) -> str | None:
 
 @contextmanager
 def _seekable(stream: Stream) -> Iterator[BinaryIO]:
-    """Parquet is read from its end, so a compressed file is first unpacked to a temporary one."""
+    """Parquet is read from its end, so a compressed file is first unpacked to a temporary one.
+
+    BertsmithError when that cannot be written: the input is not to blame.
+    """
     if not stream.compressed:
         yield stream.file
         return
-    with tempfile.TemporaryFile() as unpacked:
-        shutil.copyfileobj(cast(BinaryIO, stream), unpacked, 1 << 20)
+    folder = tempfile.gettempdir()
+    try:
+        unpacked = cast(BinaryIO, tempfile.TemporaryFile())
+    except OSError as error:
+        raise store.explain(error, folder) from error
+    try:
+        while data := cast(BinaryIO, stream).read(READ_AT_ONCE):
+            try:
+                unpacked.write(data)
+                unpacked.flush()
+            except OSError as error:
+                raise store.explain(error, folder) from error
         unpacked.seek(0)
-        yield cast(BinaryIO, unpacked)
+        yield unpacked
+    finally:
+        with suppress(OSError):  # it would try once more to write what found no room
+            unpacked.close()
+
+
+def column_bytes(path: Path, column: str) -> int | None:
+    """Bytes that a column unpacks to, by the file's own account; None where it gives none."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        metadata = parquet.read_metadata(path)
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+        return sum(found.total_uncompressed_size for found in columns if found.path_in_schema == column)
+    except (pa.ArrowException, OSError, ValueError):
+        return None

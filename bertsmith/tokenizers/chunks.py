@@ -17,6 +17,7 @@ from bertsmith.tokenizers.wordpiece import WordPieces, WordSplitter
 
 MOST_CHUNKS = 300_000
 MOST_CHARACTERS = 8_000_000  # of all chunks together: with their ids, some hundred megabytes
+WHOLE_CACHES = 4  # of that size fit into a gigabyte with everything else; more processes share their bounds
 
 # Spaces are chunks here (without ids), so that the lengths of the chunks count the characters of the text.
 _HAN_CHUNKS = re.compile(f"[{han.CHARACTERS}]|[^{han.CHARACTERS} ]+| +")
@@ -35,7 +36,12 @@ class ChunkCache(dict[str, int]):
         self._splitter = splitter
         self._pieces = pieces
         self._words: dict[str, list[int]] = {}
+        self._share = 1.0
         self._forget()
+
+    def share(self, processes: int) -> None:
+        """Keep to this process' share of the memory when so many processes have a cache each."""
+        self._share = min(1.0, WHOLE_CACHES / processes)
 
     def _forget(self) -> None:
         self.clear()
@@ -62,7 +68,7 @@ class ChunkCache(dict[str, int]):
     def look_up(self, chunks: Sequence[str]) -> ChunkIds:
         """The ids of a row of chunks, laid end to end."""
         # Between calls, never within one: numbers stay valid until they are used. What is forgotten is found again.
-        if len(self) > MOST_CHUNKS or self._characters > MOST_CHARACTERS:
+        if len(self) > MOST_CHUNKS * self._share or self._characters > MOST_CHARACTERS * self._share:
             self._forget()
         numbers = np.fromiter(map(self.__getitem__, chunks), np.int64, len(chunks))
         starts = np.frombuffer(self._starts, np.int64)

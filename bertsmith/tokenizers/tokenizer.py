@@ -82,16 +82,16 @@ class Tokenizer:
             raise IndexError(f"id {token_id} is outside the vocabulary of {len(self.tokens)}")
         return self.tokens[token_id]
 
-    def token_to_id(self, token: str) -> int:
-        """The id of a token; KeyError when the vocabulary lacks it."""
-        return self._ids[token]
-
     # --- sentences to ids ---
 
     @cached_property
     def _cache(self) -> ChunkCache:
         splitter = WordSplitter(self.lowercase, self.strip_accents)
         return ChunkCache(splitter, WordPieces(self._ids, self.special.unk))
+
+    def share_cache(self, processes: int) -> None:
+        """Bound the memory of this process' cache so that `processes` of them stay within that of a few."""
+        self._cache.share(processes)
 
     @cached_property
     def _is_start(self) -> np.ndarray:

@@ -5,12 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bertsmith import interrupt, store
-from bertsmith.data import preparation, writer
+from bertsmith.data import preparation, sampling, writer
+from bertsmith.data.chunks import EncodeChunk
 from bertsmith.data.corpus import KIND, Corpus
 from bertsmith.data.preparation import PreparationSummary, prepare_corpus
+from bertsmith.data.reading import Reader
 from bertsmith.errors import BertsmithError, Stopped, UsageError
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
@@ -118,6 +121,27 @@ def test_a_corpus_of_several_parts_loses_nothing(tmp_path: Path, text: Path, mon
     one, many = Corpus.open(tmp_path / "one"), Corpus.open(tmp_path / "many", verify=True)
     assert len(many.parts) > 10 and sentences(many) == sentences(one)
     assert [path.name for path in many.files][:2] == ["train-00000.arrow", "train-00001.arrow"]
+
+
+def test_slices_of_a_document_are_the_document(monkeypatch: pytest.MonkeyPatch):
+    tokenizer = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "今", "天", "玩", "cat"], lowercase=True)
+    documents = [["今天玩。cat cat。", "\u200d"], ["", "今天"], ["玩cat"]]
+    whole = EncodeChunk(tokenizer, TextConfig())(documents)
+    for size in (1, 3, 7):
+        monkeypatch.setattr("bertsmith.data.chunks.SLICE_CHARACTERS", size)
+        for one, other in zip(EncodeChunk(tokenizer, TextConfig())(documents), whole, strict=True):
+            assert np.array_equal(one, other) and np.asarray(one).dtype == np.asarray(other).dtype
+    assert EncodeChunk(tokenizer, TextConfig())([[""]]).token_ids.size == 0
+
+
+def test_the_sample_of_the_tokenizer_keeps_no_places(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch):
+    kept: list[int] = []
+    monkeypatch.setattr("bertsmith.data.reading.CHUNK_CHARACTERS", 500)
+    monkeypatch.setattr(sampling, "prune", lambda counts, most: kept.append(len(readers[0]._places)))
+    readers: list[Reader] = []
+    monkeypatch.setattr(sampling, "Reader", lambda *of: readers.append(Reader(*of)) or readers[0])
+    prepare(tmp_path / "corpus", text)
+    assert len(kept) > 10 and max(kept) <= 1
 
 
 def test_all_kinds_of_files_in_one_corpus(tmp_path: Path):

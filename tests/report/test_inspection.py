@@ -41,7 +41,7 @@ def test_parameters_are_rendered_with_their_shares() -> None:
 
 def test_masking_is_measured_on_tokens_and_words() -> None:
     tokenizer = tiny_tokenizer()
-    mask, cat, dog = tokenizer.special.mask, tokenizer.token_to_id("cat"), tokenizer.token_to_id("dog")
+    mask, cat, dog = tokenizer.special.mask, tokenizer.tokens.index("cat"), tokenizer.tokens.index("dog")
     units = np.array([SPECIAL, STARTS, STARTS, CONTINUES, STARTS, CONTINUES, CONTINUES, STARTS, SPECIAL], np.uint8)
     ids = np.full(9, cat)
     seen = ids.copy()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import pickle
 import time
 import tracemalloc
 from pathlib import Path
@@ -16,6 +15,7 @@ from bertsmith.errors import BertsmithError
 from bertsmith.text import documents, lines, sources
 from bertsmith.text.config import TextConfig
 from bertsmith.text.documents import RawDocument, Skipped, find, read
+from bertsmith.text.tables import column_bytes
 
 Counts = dict[str, int]
 
@@ -196,6 +196,23 @@ def test_parquet(tmp_path: Path, kind: pa.DataType, packed: bool) -> None:
     assert skipped.examples["NUL character"] == [f"{path}:4"]
 
 
+def test_no_room_to_unpack_parquet_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet.write_table(pa.table({"text": ["one"]}), tmp_path / "a.parquet")
+    write(tmp_path / "a.parquet.gz", gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "w+b", buffering=0))
+    with pytest.raises(BertsmithError, match="No space left on device; free some space"):
+        documents_of(tmp_path / "a.parquet.gz")
+
+
+def test_parquet_tells_how_much_text_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    words = [f"{i:06} " * 50 for i in range(500)]
+    parquet.write_table(pa.table({"text": words, "other": words}), file, compression="zstd", use_dictionary=False)
+    size = column_bytes(file, "text")
+    assert size is not None and 500 * 350 <= size < 500 * 400 and file.stat().st_size < size / 4
+    assert column_bytes(write(tmp_path / "b.parquet", b"PAR1 damaged"), "text") is None
+
+
 def test_parquet_that_cannot_be_used(tmp_path: Path) -> None:
     good = tmp_path / "good.parquet"
     parquet.write_table(pa.table({"body": ["one"], "number": [1]}), good)
@@ -275,17 +292,3 @@ def test_many_small_files(tmp_path: Path) -> None:
         write(tmp_path / f"{i:03}.txt", b"text %d\n" % i)
     found, skipped = documents_of(tmp_path)
     assert texts(found) == [[f"text {i}"] for i in range(500)] and not skipped.counts
-
-
-# --- counts ---
-
-
-def test_skipped_merges_and_pickles() -> None:
-    first, second = Skipped(), Skipped()
-    for n in range(2):
-        first.add("not UTF-8", f"a.txt:{n}")
-        second.add("not UTF-8", f"b.txt:{n}")
-    second.note("line cut", "b.txt:9")
-    first.merge(pickle.loads(pickle.dumps(second)))
-    assert first.counts == {"not UTF-8": 4, "line cut": 1}
-    assert first.examples == {"not UTF-8": ["a.txt:0", "a.txt:1", "b.txt:0"], "line cut": ["b.txt:9"]}

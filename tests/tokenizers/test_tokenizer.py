@@ -145,6 +145,18 @@ def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tokenizer._cache) < 20
 
 
+def test_many_processes_share_the_bounds_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "MOST_CHUNKS", 400)
+    sizes = []
+    for processes in (1, 40):
+        tokenizer = small_tokenizer()
+        tokenizer.share_cache(processes)
+        for i in range(200):
+            tokenizer.encode_sentences([f"player{i}"])
+        sizes.append(len(tokenizer._cache))
+    assert sizes[0] == 200 and sizes[1] <= 41
+
+
 def test_a_pickled_tokenizer_is_the_same_without_its_cache() -> None:
     tokenizer = small_tokenizer(lowercase=False)
     tokenizer.encode_sentences(["hello " * 100, *(str(i) for i in range(5000))])
@@ -169,12 +181,10 @@ def test_tokens_and_ids() -> None:
     tokenizer = small_tokenizer()
     assert tokenizer.special == SpecialIds(0, 1, 2, 3, 4)
     assert tokenizer.vocab_size == len(small_tokens())
-    assert tokenizer.id_to_token(tokenizer.token_to_id("hello")) == "hello"
+    assert tokenizer.id_to_token(tokenizer.tokens.index("hello")) == "hello"
     for wrong in (-1, tokenizer.vocab_size):
         with pytest.raises(IndexError):
             tokenizer.id_to_token(wrong)
-    with pytest.raises(KeyError):
-        tokenizer.token_to_id("absent")
 
 
 @pytest.mark.parametrize(
