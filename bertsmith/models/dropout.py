@@ -55,12 +55,13 @@ def dropout(states: Tensor, probability: float) -> Tensor:
     """Zeroes each element with the given probability and scales the rest so that the expectation stays.
 
     On a CPU one random byte decides per element (12 times cheaper than a Bernoulli draw), so the probability becomes
-    the nearest multiple of 1/256 (0.1 becomes 26/256 = 0.1016) and the scale is that of the probability used.
+    the nearest multiple of 1/256 from 1/256 to 255/256 (0.1 becomes 26/256 = 0.1016) and the scale is that of the
+    probability used.
     Elsewhere it is torch's own dropout. Probability 0 returns the input itself.
     """
     if states.device.type != "cpu":
         return F.dropout(states, probability) if probability else states
-    threshold = round(256 * probability)
-    if threshold == 0:
+    if not probability:
         return states
+    threshold = min(255, max(1, round(256 * probability)))
     return _KeepAndScale.apply(states, random_bytes(states.shape) >= threshold, 256 / (256 - threshold))

@@ -52,6 +52,13 @@ def test_no_dropout_draws_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("probability", [1e-4, 1 - 1e-4])
+def test_a_probability_near_the_ends_drops_some_and_keeps_some(probability: float) -> None:
+    torch.manual_seed(0)
+    dropped = dropout(torch.ones(1 << 14), probability) == 0
+    assert dropped.any() and not dropped.all()
+
+
 def test_the_default_generator_decides() -> None:
     states = torch.ones(1000)
     torch.manual_seed(5)
