@@ -13,6 +13,9 @@ import torch
 
 from bertsmith.batch import Target
 from bertsmith.console import Progress, warn
+from bertsmith.data.config import MaskingConfig
+from bertsmith.data.cuts.examples import SPECIAL, STARTS, Examples
+from bertsmith.data.masking import mask
 from bertsmith.errors import BertsmithError
 from bertsmith.models.model import Model
 from bertsmith.objectives.masked_lm import MaskedLM
@@ -21,14 +24,17 @@ from bertsmith.tasks.words import WordChoice
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
 POOL = 4096  # sequences that are sorted by length together; bounds memory whatever the size of the text
+TOKENS, WORDS = "tokens", "words"  # what a question masks: single tokens as in training, or whole words
+MASKING = MaskingConfig(budget="stochastic", copies=1)
 
 
 class Question(NamedTuple):
-    """One sequence with hidden words.
+    """One sequence with masked tokens.
 
-    rows: (masked,) int64, places of `[MASK]` in it. labels: (masked,) int64, what stood there.
+    rows: (masked,) int64, places in it that are asked for. labels: (masked,) int64, what stood there.
     """
 
+    kind: str
     sequence: TokenSequence
     rows: np.ndarray
     labels: np.ndarray
@@ -37,47 +43,50 @@ class Question(NamedTuple):
 def evaluate_masked_lm(
     model: Model, tokenizer: Tokenizer, documents: Iterable[Sequence[str]], seed: int, max_length: int
 ) -> dict[str, float | int]:
-    """Hide 15 % of the words of a text and measure how well the model restores them.
+    """Mask 15 % of a text, once by tokens and once by words, and measure how well the model restores them.
 
     `documents` are lists of clean lines. The lines of one document are read together, as many as fit into
-    `max_length` tokens; nothing is left out, a longer line goes on in the next sequence. A word is hidden whole
-    (all its tokens become `[MASK]`), and which words are hidden depends on (seed, character offset) alone, so models
-    with different tokenizers are asked the same.
+    `max_length` tokens; nothing is left out, a longer line goes on in the next sequence.
 
-    Returns loss (nats per hidden token), unigram_loss (the same of a guess that reads no context but knows how often
-    every token occurs in the rest of this very text), perplexity, accuracy, bits_per_character (Σ −log2 p ÷ characters
-    that the hidden tokens cover), masked and tokens (counts; special tokens not among them). Raises BertsmithError when
-    no word was hidden.
+    Tokens are masked as in training (15 %, of these 80 % `[MASK]`, 10 % random, 10 % kept), which gives loss (nats per
+    masked token), unigram_loss (the same of a guess that reads no context but knows how often every token occurs among
+    the unmasked of this very text), perplexity and accuracy: the masked-LM loss of the field. Words are hidden whole,
+    all their tokens `[MASK]`, chosen by (seed, character offset) alone, so that models with different tokenizers are
+    asked the same: word_loss (nats per token of them), word_accuracy and bits_per_character (Σ −log2 p ÷ characters
+    that these tokens cover). masked and tokens are counts (special tokens not among them). Raises BertsmithError when
+    nothing was masked.
     """
     require_head(model, "masked_lm", "restore words")
     reader = _Reader(tokenizer, WordChoice(seed), max_length)
     questions = (question for document in documents for question in reader.questions(document))
-    loss, correct = 0.0, 0
+    totals = {kind: np.zeros(3) for kind in (TOKENS, WORDS)}
     model.eval()
     with Progress(0, "tokens", "evaluate mlm") as progress, torch.inference_mode():
         while pool := list(islice(questions, POOL)):
-            for pool_loss, pool_correct in _score(model, pool):
-                loss += pool_loss
-                correct += pool_correct
-                progress.update(reader.tokens)
-    masked = int(reader.hidden.sum())
-    if masked == 0:
+            for kind, total in totals.items():
+                for scored in _score(model, [question for question in pool if question.kind == kind]):
+                    total += scored
+                    progress.update(reader.tokens)
+    (loss, correct, masked), (word_loss, words_correct, hidden) = (total.tolist() for total in totals.values())
+    if not masked or not hidden:
         raise BertsmithError(
-            f"the text is too short to evaluate: none of its {reader.tokens} tokens was hidden; "
-            "give more text or another --seed"
+            f"the text is too short to evaluate: of its {reader.tokens} tokens {masked:.0f} were masked one by one and "
+            f"{hidden:.0f} as words; give more text or another --seed"
         )
-    if not math.isfinite(loss):
+    if not math.isfinite(loss + word_loss):
         raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
-    unknown = reader.hidden[tokenizer.special.unk] / masked
+    unknown = reader.masked[tokenizer.special.unk] / masked
     if unknown > 0.01:
-        warn(f"{unknown:.1%} of the hidden tokens are [UNK] to this tokenizer: the figures are better than the model")
+        warn(f"{unknown:.1%} of the masked tokens are [UNK] to this tokenizer: the figures are better than the model")
     return {
         "loss": loss / masked,
-        "unigram_loss": unigram_loss(reader.hidden, reader.seen),
+        "unigram_loss": unigram_loss(reader.masked, reader.seen),
         "perplexity": math.exp(min(loss / masked, 700.0)),
         "accuracy": correct / masked,
-        "bits_per_character": loss / math.log(2) / max(1, reader.characters),
-        "masked": masked,
+        "word_loss": word_loss / hidden,
+        "word_accuracy": words_correct / hidden,
+        "bits_per_character": word_loss / math.log(2) / max(1, reader.characters),
+        "masked": int(masked),
         "tokens": reader.tokens,
     }
 
@@ -98,9 +107,9 @@ class _Reader:
     def __init__(self, tokenizer: Tokenizer, choice: WordChoice, max_length: int) -> None:
         self.tokenizer, self.choice = tokenizer, choice
         self.room = max_length - 2  # [CLS] and [SEP]
-        self.offset = self.tokens = self.characters = 0
+        self.offset = self.tokens = self.characters = self.sequences = 0
         self.seen = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-        self.hidden = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+        self.masked = np.zeros(tokenizer.vocab_size, dtype=np.int64)
 
     def questions(self, document: Sequence[str]) -> Iterator[Question]:
         """The sequences of one document that hide at least one word."""
@@ -142,16 +151,28 @@ class _Reader:
         hidden = np.concatenate([flags for _, flags in pieces])
         self.tokens += len(ids)
         np.add.at(self.seen, ids, 1)
-        if not hidden.any():
-            return
-        labels = ids[hidden]
-        np.add.at(self.hidden, labels, 1)
-        masked = np.where(hidden, self.tokenizer.special.mask, ids)
-        yield Question(single(masked, self.tokenizer.special), np.flatnonzero(hidden) + 1, labels)
+        if hidden.any():
+            masked = np.where(hidden, self.tokenizer.special.mask, ids)
+            yield Question(WORDS, single(masked, self.tokenizer.special), np.flatnonzero(hidden) + 1, ids[hidden])
+        yield from self._masked_tokens(ids)
+
+    def _masked_tokens(self, ids: np.ndarray) -> Iterator[Question]:
+        """The sequence masked token by token, by (seed, its number)."""
+        whole = single(ids, self.tokenizer.special)
+        units = np.full(len(whole.token_ids), SPECIAL, dtype=np.uint8)
+        units[1:-1] = STARTS
+        lengths, label = np.array([len(units)]), np.array([-1])
+        examples = Examples(whole.token_ids, np.zeros_like(whole.token_ids), units, lengths, label)
+        number = np.array([self.sequences])
+        self.sequences += 1
+        masked = mask(examples, MASKING, self.tokenizer.special, self.tokenizer.vocab_size, self.choice.seed, 0, number)
+        if len(masked.rows):
+            np.add.at(self.masked, masked.labels, 1)
+            yield Question(TOKENS, whole._replace(token_ids=masked.token_ids), masked.rows, masked.labels)
 
 
-def _score(model: Model, questions: list[Question]) -> Iterator[tuple[float, int]]:
-    """Per batch: the loss (a sum, nats) and how many hidden tokens were restored."""
+def _score(model: Model, questions: list[Question]) -> Iterator[tuple[float, int, int]]:
+    """Per batch: the loss (a sum, nats), how many masked tokens were restored, and how many there were."""
     device, objective = device_of(model), MaskedLM()
     for chosen, batch in batches([question.sequence for question in questions], device):
         starts = starts_of(batch)
@@ -160,4 +181,4 @@ def _score(model: Model, questions: list[Question]) -> Iterator[tuple[float, int
         target = Target(torch.from_numpy(rows).to(device), torch.from_numpy(labels).to(device))
         batch = replace(batch, targets={objective.name: target})
         score = objective.score(model, model(batch), batch)
-        yield float(score.loss), int(score.correct)
+        yield float(score.loss), int(score.correct), score.count

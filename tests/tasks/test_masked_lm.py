@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -41,23 +42,54 @@ def by_hand(model: Model, line: str, seed: int) -> tuple[float, int, int, int]:
     return float(loss), int((logs.argmax(-1) == labels).sum()), len(hidden), len(characters)
 
 
+def of_words(questions: Iterable[masked_lm.Question]) -> list[masked_lm.Question]:
+    return [question for question in questions if question.kind == masked_lm.WORDS]
+
+
+def test_tokens_are_masked_as_in_training(model: Model) -> None:
+    reader = masked_lm._Reader(TOKENIZER, WordChoice(0), max_length=32)
+    questions = [q for document in story(60) for q in reader.questions(document) if q.kind == masked_lm.TOKENS]
+    masked = sum(len(q.rows) for q in questions)
+    assert masked == reader.masked.sum() > 300
+    assert masked / reader.tokens == pytest.approx(0.15, abs=0.01)
+    seen = np.concatenate([q.sequence.token_ids[q.rows] for q in questions])
+    labels = np.concatenate([q.labels for q in questions])
+    assert (seen == TOKENIZER.special.mask).mean() == pytest.approx(0.8, abs=0.06)
+    assert (seen == labels).mean() == pytest.approx(0.1, abs=0.05)
+
+
+def test_the_loss_of_tokens_is_that_of_the_same_batch(model: Model) -> None:
+    documents = story(5)
+    reader = masked_lm._Reader(TOKENIZER, WordChoice(3), max_length=32)
+    loss, count = 0.0, 0
+    for question in (q for d in documents for q in reader.questions(d) if q.kind == masked_lm.TOKENS):
+        ids = torch.from_numpy(question.sequence.token_ids)
+        with torch.no_grad():
+            states = model(flat_batch(ids, torch.zeros_like(ids), torch.tensor([len(ids)]))).hidden_states
+            logs = model.masked_lm(states[question.rows]).log_softmax(-1)
+        loss -= float(logs[torch.arange(len(question.rows)), torch.from_numpy(question.labels)].sum())
+        count += len(question.rows)
+    result = evaluate_masked_lm(model, TOKENIZER, documents, seed=3, max_length=32)
+    assert result["masked"] == count
+    assert result["loss"] == pytest.approx(loss / count, rel=1e-4)
+
+
 def test_figures_follow_their_definitions(model: Model) -> None:
     line = "the cat sat on a mat and the dogs ran over a hill , then it was very late at night"
     loss, right, hidden, characters = by_hand(model, line, seed=4)
     result = evaluate_masked_lm(model, TOKENIZER, [[line]], seed=4, max_length=64)
     assert hidden > 1
-    assert result["masked"] == hidden
     assert result["tokens"] == len(TOKENIZER.encode_with_offsets(line)[0])
-    assert result["loss"] == pytest.approx(loss / hidden, abs=1e-5)
-    assert result["accuracy"] == pytest.approx(right / hidden)
-    assert result["perplexity"] == pytest.approx(math.exp(loss / hidden), rel=1e-4)
+    assert result["word_loss"] == pytest.approx(loss / hidden, abs=1e-5)
+    assert result["word_accuracy"] == pytest.approx(right / hidden)
+    assert result["perplexity"] == pytest.approx(math.exp(result["loss"]), rel=1e-4)
     assert result["bits_per_character"] == pytest.approx(loss / math.log(2) / characters, rel=1e-5)
 
 
 def test_a_word_of_several_tokens_is_hidden_whole(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     asked: list[masked_lm.Question] = []
     score = masked_lm._score
-    monkeypatch.setattr(masked_lm, "_score", lambda m, pool: (asked.extend(pool), score(m, pool))[1])
+    monkeypatch.setattr(masked_lm, "_score", lambda m, pool: (asked.extend(of_words(pool)), score(m, pool))[1])
     line = "zebra quilt " * 12  # no word of these is one token
     evaluate_masked_lm(model, TOKENIZER, [[line]], seed=0, max_length=64)
     for question in asked:
@@ -87,7 +119,7 @@ def test_nothing_of_a_long_line_is_left_out_and_no_word_is_torn(model: Model) ->
     line = " ".join(f"{word}s" for word in ["cat", "dog", "hill", "zebra"] * 40)
     reader = masked_lm._Reader(TOKENIZER, WordChoice(0, rate=1.0), max_length=20)
     ids = TOKENIZER.encode_with_offsets(line)[0]
-    questions = list(reader.questions([line]))
+    questions = of_words(reader.questions([line]))
     assert np.array_equal(np.concatenate([question.labels for question in questions]), ids)
     assert all(len(question.sequence.token_ids) <= 20 for question in questions)
     assert not any(TOKENIZER.id_to_token(int(q.labels[0])).startswith("##") for q in questions)
@@ -96,7 +128,7 @@ def test_nothing_of_a_long_line_is_left_out_and_no_word_is_torn(model: Model) ->
 def test_lines_of_a_document_are_read_together_but_documents_are_not() -> None:
     def sequences(documents: list[list[str]]) -> list[int]:
         reader = masked_lm._Reader(TOKENIZER, WordChoice(0, rate=1.0), max_length=12)
-        return [len(q.sequence.token_ids) for document in documents for q in reader.questions(document)]
+        return [len(q.sequence.token_ids) for document in documents for q in of_words(reader.questions(document))]
 
     assert sequences([["the cat", "the dog", "a hill"]]) == [8]
     assert sequences([["the cat", "the dog"], ["a hill"]]) == [6, 4]
