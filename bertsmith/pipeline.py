@@ -42,7 +42,7 @@ def prepare(
 ) -> Result:
     """Text files to a corpus folder: read, clean, split, train or take a tokenizer, tokenise, write.
 
-    `tokenizer`: a vocab.txt, tokenizer.json or model folder. `workers`: processes, 0 = one per core.
+    `tokenizer`: a vocab.txt, tokenizer.json or model folder. `workers`: processes, 0 = one per core, eight at most.
     """
     from bertsmith.data.preparation import prepare_corpus
 

@@ -17,7 +17,9 @@ def prepare(
     text: Paths,
     out: Annotated[Path, Parameter(help="folder of the corpus")],
     tokenizer: Annotated[str, Parameter(help="a vocab.txt or a model folder to use instead of training one")] = "",
-    workers: Annotated[int, Parameter(help="processes; 0 = one per core. The corpus does not depend on it")] = 0,
+    workers: Annotated[
+        int, Parameter(help="processes; 0 = one per core, eight at most; the corpus does not depend on it")
+    ] = 0,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
