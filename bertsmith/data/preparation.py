@@ -72,9 +72,9 @@ def prepare_corpus(
 ) -> PreparationSummary:
     """Make the corpus folder `out` of text files, folders and patterns.
 
-    workers: processes, 0 = one per core, eight at most. tokenizer: a published vocabulary or model folder; None trains one.
-    Where `out` holds the finished corpus of the same request nothing is done. Raises UsageError naming the field when
-    it holds that of another request, BertsmithError when no text is found.
+    workers: processes, 0 = one per core, eight at most. tokenizer: a published vocabulary or model folder; None trains
+    one. Where `out` holds the finished corpus of the same request nothing is done. Raises UsageError naming the field
+    when it holds that of another request, BertsmithError when no text is found.
     """
     started = time.monotonic()
     sources = documents.find(paths)
@@ -189,7 +189,10 @@ def _write(
     reader = Reader(sources, config, Skipped(fail=config.on_bad == "fail"))
     splits: dict[Split, SplitWriter] = {name: SplitWriter(folder, name, tokenizer.special.unk) for name in SPLITS}
     seen, text_bytes = Seen(), 0
-    with Pool(EncodeChunk(tokenizer, config, workers), workers) as pool, console.Progress(reader.total, "B", "tokens") as bar:
+    with (
+        Pool(EncodeChunk(tokenizer, config, workers), workers) as pool,
+        console.Progress(reader.total, "B", "tokens") as bar,
+    ):
         for chunk in pool.map(reader.chunks()):
             held_out = _validation_documents(chunk, config.validation_share, seed)
             new = _new_documents(chunk, seen, reader)

@@ -15,6 +15,7 @@ from bertsmith.models.model import Model
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, pair, require_head, single, starts_of
 from bertsmith.tasks.pairs import pair_logits
 from bertsmith.tasks.trained import load_trained
+from bertsmith.text.cleaning import clean
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
 MASK = "[MASK]"
@@ -58,16 +59,16 @@ class Predictor:
     def fill_mask(self, texts: str | list[str], top_k: int = 5) -> list[list[Filling]] | list[list[list[Filling]]]:
         """The most probable tokens for every `[MASK]`: per text a list with one list of `top_k` Fillings per mask.
 
-        A list of texts gives a list of such results in the same order. In a text longer than the model each mask is
-        answered from the tokens around it, as many as fit, and a warning counts such texts. Raises UsageError for a
+        A list of texts gives a list of such results in the same order. Texts are cleaned as a corpus is (Unicode form,
+        control characters, white space), also where they come back filled in. In a text longer than the model each mask
+        is answered from the tokens around it, as many as fit, and a warning counts such texts. Raises UsageError for a
         text without `[MASK]`, an empty text, or one that is not valid Unicode.
         """
         if not 1 <= top_k <= self.tokenizer.vocab_size:
             raise UsageError(f"top_k must be between 1 and {self.tokenizer.vocab_size}, not {top_k}")
         require_head(self.model, "masked_lm", "fill masks")
         many = [texts] if isinstance(texts, str) else texts
-        for index, text in enumerate(many):
-            check_text(text, index, len(many))
+        many = [clean_text(text, index, len(many)) for index, text in enumerate(many)]
         sequences, holes = self._questions(many)
         answers: list[list[list[Filling]]] = [[] for _ in many]
         for hole, (scores, ids) in zip(holes, self._answers(sequences, holes, top_k), strict=True):
@@ -116,7 +117,8 @@ class Predictor:
                 hidden = self.model(batch).hidden_states
                 best: list[tuple[list[float], list[int]]] = []
                 for part in hidden[rows.to(hidden.device)].split(HEAD_ROWS):
-                    scores, ids = self.model.masked_lm(part).float().softmax(-1).topk(top_k)
+                    logits = self.model.masked_lm(part)[:, : self.tokenizer.vocab_size]  # the rest is padding
+                    scores, ids = logits.float().softmax(-1).topk(top_k)
                     best += zip(scores.tolist(), ids.tolist(), strict=True)
                 for number, answer in zip(numbers, best, strict=True):
                     found[number] = answer
@@ -158,9 +160,8 @@ class Predictor:
         for index, texts in enumerate(pairs):
             if isinstance(texts, str) or len(texts) != 2:
                 raise UsageError(f"pair {index + 1} must be two texts")
-            for text in texts:
-                check_text(text, index, len(pairs), "pair")
-            first, second = (self.tokenizer.encode_with_offsets(text)[0] for text in texts)
+            cleaned = [clean_text(text, index, len(pairs), "pair") for text in texts]
+            first, second = (self.tokenizer.encode_with_offsets(text)[0] for text in cleaned)
             long += len(first) + len(second) > room
             keep = _share(len(first), len(second), room)
             first, second = first[len(first) - keep[0] :], second[: keep[1]]
@@ -181,13 +182,11 @@ def _share(first: int, second: int, room: int) -> tuple[int, int]:
     return kept_first, min(second, room - kept_first)
 
 
-def check_text(text: object, index: int, count: int, kind: str = "text") -> None:
-    """Raise UsageError with one line for what no tokenizer can read."""
+def clean_text(text: object, index: int, count: int, kind: str = "text") -> str:
+    """The text cleaned as a corpus is; UsageError with one line for what no tokenizer can read."""
     where = _which(index, count, kind)
     if not isinstance(text, str):
         raise UsageError(f"{where} must be a string, not {type(text).__name__}")
-    if not text.strip():
-        raise UsageError(f"{where} is empty" if kind == "text" else f"{where} holds an empty text")
     if "\0" in text:
         raise UsageError(f"{where} holds a NUL character at position {text.index(chr(0)) + 1}: is it a text?")
     for position, character in enumerate(text):
@@ -195,6 +194,10 @@ def check_text(text: object, index: int, count: int, kind: str = "text") -> None
             raise UsageError(
                 f"{where} is not valid Unicode: lone surrogate U+{ord(character):04X} at position {position + 1}"
             )
+    cleaned = clean(text)
+    if not cleaned:
+        raise UsageError(f"{where} is empty" if kind == "text" else f"{where} holds an empty text")
+    return cleaned
 
 
 def _hint(text: str) -> str:

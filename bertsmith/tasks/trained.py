@@ -14,6 +14,7 @@ from bertsmith.models.folder import load_model
 from bertsmith.models.model import Model
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
+SHORTEST = 8  # tokens: three special ones and a few words
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
@@ -59,10 +60,23 @@ def model_folder(path: Path) -> Path:
 
 
 def longest(folder: Path, positions: int) -> int:
-    """The longest sequence trained (`model_max_length` of the tokenizer), never more than the model has positions."""
+    """The longest sequence trained (`model_max_length` of the tokenizer), never more than the model has positions.
+
+    BertsmithError where that is too short to hold a text.
+    """
+    if positions < SHORTEST:
+        raise _too_short(folder / "config.json", "max_position_embeddings", positions)
+    file = folder / "tokenizer_config.json"
     try:
-        length = json.loads((folder / "tokenizer_config.json").read_bytes()).get("model_max_length", positions)
+        length = json.loads(file.read_bytes()).get("model_max_length", positions)
     except (OSError, ValueError, AttributeError):
         return positions
-    # Folders without a limit write a huge float here.
-    return int(min(length, positions)) if isinstance(length, int | float) and length >= 8 else positions
+    if not isinstance(length, int | float) or length != length:
+        return positions
+    if length < SHORTEST:
+        raise _too_short(file, "model_max_length", length)
+    return int(min(length, positions))  # folders without a limit write a huge float here
+
+
+def _too_short(file: Path, key: str, length: float) -> BertsmithError:
+    return BertsmithError(f"{file}: {key} is {length}, but a text with its special tokens needs {SHORTEST} at least")

@@ -92,7 +92,7 @@ def _seekable(stream: Stream) -> Iterator[BinaryIO]:
         return
     folder = tempfile.gettempdir()
     try:
-        unpacked = cast(BinaryIO, tempfile.TemporaryFile())
+        unpacked = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 closed below, whatever that says
     except OSError as error:
         raise store.explain(error, folder) from error
     try:

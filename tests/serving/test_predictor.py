@@ -14,6 +14,7 @@ from bertsmith.models.folder import save_model
 from bertsmith.models.model import Model
 from bertsmith.serving import predictor as serving
 from bertsmith.serving.predictor import Predictor
+from bertsmith.tokenizers.tokenizer import Tokenizer
 from tests.stories import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -46,7 +47,8 @@ def test_every_mask_gets_the_models_best_tokens(predictor: Predictor) -> None:
 
 
 def test_the_filled_text_keeps_everything_else(predictor: Predictor) -> None:
-    text = "The  [MASK],\tsat on [MASK]?"
+    text = "The [MASK], sat on [MASK]?"
+    assert predictor.fill_mask("The  [MASK],\tsat \u200bon [MASK]? ") == predictor.fill_mask(text)  # cleaned first
     for number, candidates in enumerate(predictor.fill_mask(text, top_k=TOKENIZER.vocab_size)):
         for candidate in candidates:
             token = candidate["token"]
@@ -90,6 +92,7 @@ def test_a_long_text_is_answered_from_around_each_mask(
     [
         ("", "the text is empty"),
         ("  \n", "the text is empty"),
+        ("\u200b\x07", "the text is empty"),
         ("no mask here", r"the text has no \[MASK\] to fill"),
         ("a <mask> of another family", r"write it as \[MASK\]"),
         (["the [MASK]", "none"], r"text 2 of 2 has no \[MASK\]"),
@@ -167,6 +170,13 @@ def test_the_longer_part_of_a_pair_is_cut_first(first: int, second: int, kept: t
 def test_unreadable_pairs_are_one_clear_line(predictor: Predictor, pairs: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         predictor.next_sentence(pairs)
+
+
+def test_a_padded_vocabulary_is_never_answered() -> None:
+    smaller = Tokenizer(TOKENIZER.tokens[:-10], lowercase=True)
+    [answers] = Predictor(tiny_model(TOKENIZER), smaller, 32).fill_mask("the [MASK]", top_k=smaller.vocab_size)
+    assert sorted(c["token_id"] for c in answers) == list(range(smaller.vocab_size))
+    assert sum(c["score"] for c in answers) == pytest.approx(1, abs=1e-5)
 
 
 def test_missing_heads_are_named() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bertsmith import store
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.folder import save_model
-from bertsmith.tasks.trained import load_trained
+from bertsmith.tasks.trained import load_trained, longest
 from tests.stories import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -33,14 +33,26 @@ def test_a_run_stands_for_its_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "longest"), [(24, 24), (10**30, 64), (512, 64), (2, 64), ("many", 64), (None, 64), (24.0, 24)]
+    ("stated", "wanted"), [(24, 24), (10**30, 64), (512, 64), ("many", 64), (None, 64), (24.0, 24)]
 )
-def test_the_longest_input_is_what_was_trained_and_has_positions(tmp_path: Path, stated: object, longest: int) -> None:
+def test_the_longest_input_is_what_was_trained_and_has_positions(tmp_path: Path, stated: object, wanted: int) -> None:
     model = write(tmp_path / "model")
     (model / store.MANIFEST).unlink()
     file = model / "tokenizer_config.json"
     file.write_text(json.dumps({**json.loads(file.read_bytes()), "model_max_length": stated}))
-    assert load_trained(model).max_length == longest
+    assert load_trained(model).max_length == wanted
+
+
+@pytest.mark.parametrize("stated", [2, 0, -1, 7.5])
+def test_a_length_that_holds_no_text_is_one_clear_line(tmp_path: Path, stated: float) -> None:
+    model = write(tmp_path / "model")
+    (model / store.MANIFEST).unlink()
+    file = model / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), "model_max_length": stated}))
+    with pytest.raises(BertsmithError, match=f"tokenizer_config.json: model_max_length is {stated}, but a text"):
+        load_trained(model)
+    with pytest.raises(BertsmithError, match="config.json: max_position_embeddings is 4, but"):
+        longest(model, 4)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "vocab.txt", "tokenizer.json"])

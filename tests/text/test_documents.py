@@ -199,7 +199,7 @@ def test_parquet(tmp_path: Path, kind: pa.DataType, packed: bool) -> None:
 def test_no_room_to_unpack_parquet_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet.write_table(pa.table({"text": ["one"]}), tmp_path / "a.parquet")
     write(tmp_path / "a.parquet.gz", gzip.compress((tmp_path / "a.parquet").read_bytes()))
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "w+b", buffering=0))
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "w+b"))  # noqa: SIM115
     with pytest.raises(BertsmithError, match="No space left on device; free some space"):
         documents_of(tmp_path / "a.parquet.gz")
 
