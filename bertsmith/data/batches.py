@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from bertsmith import interrupt
+from bertsmith import console, interrupt
 from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus, Split
@@ -94,12 +94,17 @@ class BatchSource:
             raise UsageError(
                 f"objectives.use: {PAIR!r} needs a cut that makes pairs, and cut.name = {cut.name!r} makes none"
             )
+        if self.cut.has_pairs and purpose == "train" and rank == 0 and _lonely(corpus):
+            _warn_once(
+                "a part of the corpus holds a single document, so its random second segments come from that same "
+                "document; prepare text with more documents (separated by a blank line)"
+            )
         self._plans = Plans(corpus, self.cut, cut, self._seed, plans)
         self._first_steps = [0]  # the first global step of each epoch reached so far
 
     def rows_per_epoch(self, epoch: int) -> int:
         """Sequences in an epoch's plan."""
-        return len(self._plans.rows(epoch))
+        return self._plans.count(epoch)
 
     def steps_per_epoch(self, epoch: int) -> int:
         """Whole global batches in an epoch; BertsmithError when there is none."""
@@ -149,6 +154,16 @@ class BatchSource:
         if PAIR in self.objectives:
             targets[PAIR] = (np.arange(examples.labels.size), examples.labels)
         return MicroBatch(token_ids, examples.type_ids, examples.lengths, targets)
+
+
+def _lonely(corpus: Corpus) -> bool:
+    """Whether a part has only one document: random segments come from the same part."""
+    return any(part.documents.size == 2 for part in corpus.parts)
+
+
+@cache
+def _warn_once(line: str) -> None:
+    console.warn(line)
 
 
 def _share(values: npt.NDArray[np.int64], number: int, of: int) -> npt.NDArray[np.int64]:

@@ -32,6 +32,8 @@ class Plans:
     def __init__(self, corpus: Corpus, cut: Cut, config: CutConfig, seed: int, folder: Path | None) -> None:
         self._corpus, self._cut, self._folder = corpus, cut, folder
         self._open: dict[int, Rows] = {}
+        self._counts: dict[int, int] = {}
+        self._passing = config.copies == 0  # an epoch's plan is never needed again
         self._name = ""
         if folder is not None:
             self._name = store.fingerprint(corpus.fingerprint, asdict(config), seed)[:16]
@@ -41,7 +43,31 @@ class Plans:
         number = self._cut.plan_number(epoch)
         if number not in self._open:
             self._open[number] = self._plan(number)
+            self._counts[number] = len(self._open[number])
+            if self._passing:
+                self._forget_before(number - 1)
         return self._open[number]
+
+    def count(self, epoch: int) -> int:
+        """How many rows an epoch has; known without its plan once that was made, also in an earlier run."""
+        number = self._cut.plan_number(epoch)
+        if number not in self._counts and self._folder is not None and self._passing:
+            found = _read_count(self._folder / f"{self._name}-{number}.count")
+            if found is not None:
+                self._counts[number] = found
+        return self._counts[number] if number in self._counts else len(self.rows(epoch))
+
+    def _forget_before(self, number: int) -> None:
+        """Leave plans of earlier epochs, so that neither memory nor disk grows with epochs.
+
+        The one just before stays, as other processes may be there still. A plan wanted again is made again.
+        """
+        for old in [old for old in self._open if old < number]:
+            del self._open[old]
+        if self._folder is not None:
+            for path in self._folder.glob(f"{self._name}-*.plan"):
+                if int(path.stem.rpartition("-")[2]) < number:
+                    path.unlink(missing_ok=True)
 
     def _plan(self, number: int) -> Rows:
         if self._folder is None:
@@ -56,6 +82,8 @@ class Plans:
                     data = np.ascontiguousarray(rows, dtype=np.int32).tobytes()
                     store.write_atomic(path, data + hashlib.sha256(data).digest())
                     rows = _read(path)
+                if self._passing and rows is not None:
+                    store.write_atomic(path.with_suffix(".count"), f"{len(rows)}\n".encode())
         except OSError as error:
             raise store.explain(error, path) from error
         if rows is None:
@@ -72,6 +100,14 @@ def _read(path: Path) -> Rows | None:
     if hashlib.sha256(data[:-DIGEST].data).digest() != data[-DIGEST:].tobytes():
         return None
     return data[:-DIGEST].view(np.int32).reshape(-1, COLUMNS)
+
+
+def _read_count(path: Path) -> int | None:
+    try:
+        text = path.read_text()
+        return int(text) if text.endswith("\n") else None
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bertsmith.data.config import CutConfig
+from bertsmith.data.batches import BatchSource
+from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.cuts.examples import A_START, A_STOP, B_START, B_STOP, LABEL, PART, SPECIAL, STARTS
 from bertsmith.data.randomness import below_one, draw_one, key, uniform_one
@@ -195,3 +196,10 @@ def test_tiny_corpora(documents: list[list[list[int]]]):
     assert rows.shape[1] == 6 and len(rows) >= len(documents)
     assert (rows[:, A_START] < rows[:, A_STOP]).all() and (rows[:, B_START] < rows[:, B_STOP]).all()
     assert cut.build(corpus, rows).lengths.size == len(rows)
+
+
+def test_a_part_with_one_document_is_said_once(capsys: pytest.CaptureFixture[str]):
+    corpus = memory_corpus(random_documents(5), random_documents(1))
+    for _ in range(2):
+        BatchSource(corpus, CutConfig(), MaskingConfig(), batch_size=4, seed=0, special=IDS)
+    assert capsys.readouterr().err.count("holds a single document") == 1

@@ -57,6 +57,18 @@ def test_other_requests_have_other_files(tmp_path: Path):
     assert len(files(tmp_path)) == 4
 
 
+def test_plans_of_past_epochs_leave_only_their_counts(tmp_path: Path):
+    config = CutConfig(copies=0)
+    first = plans(tmp_path, config)
+    wanted = [len(plans(None, config).rows(epoch)) for epoch in range(6)]
+    assert [len(first.rows(epoch)) for epoch in range(6)] == wanted
+    assert len(files(tmp_path)) == 2 and sorted(first._open) == [4, 5]
+    again = plans(tmp_path, config)
+    assert [again.count(epoch) for epoch in range(6)] == wanted and not again._open
+    assert again.rows(1).tolist() == plans(None, config).rows(1).tolist()  # made again
+    assert [plans(None, config).count(epoch) for epoch in range(6)] == wanted
+
+
 def test_an_empty_plan(tmp_path: Path):
     config = CutConfig()
     empty = memory_corpus()
