@@ -5,7 +5,7 @@
     python benchmarks/pretraining.py --seeds 3              validation loss of both with dropout
     python benchmarks/pretraining.py --sizes mini --memory  peak memory of each side in a process of its own
 
-Same model, same weights at the start, same text (masked_lm over rows of 128 tokens), same batch, dropout 0.1. The sides
+Same model, same weights at the start, same rows of 128 tokens (masked_lm), same batch, dropout 0.1. The sides
 take turns; medians over all steps but the first two of each turn. Without --text it uses Python's own documentation.
 """
 
@@ -26,7 +26,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
-from sides import LENGTH, SIZES, Ours, Setting, Theirs, batches_of, padded, validation_loss
+from sides import LENGTH, SIZES, Ours, Setting, Theirs, batches_of, full_batches, padded, validation_loss
 
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.preparation import prepare_corpus
@@ -63,7 +63,8 @@ def same_function(corpus: Corpus, setting: Setting) -> float:
 
 def speed(corpus: Corpus, setting: Setting, turns: int, count: int, compiled: bool) -> dict[str, object]:
     """Tokens per second of both sides, turn by turn."""
-    sides = {"ours": Ours(corpus, setting, compiled=compiled), "theirs": Theirs(corpus, setting)}
+    full = full_batches(corpus, setting)
+    sides = {"ours": Ours(corpus, setting, compiled=compiled, batches=full), "theirs": Theirs(corpus, setting)}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     ratios = []
     for _ in range(turns):

@@ -6,6 +6,7 @@ every step, data included.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bertsmith.batch import Batch
+from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.data.batches import BatchSource, stream
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
+from bertsmith.data.cuts.examples import STARTS, Examples
+from bertsmith.data.masking import mask
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.folder import save_model
 from bertsmith.models.model import build_model
@@ -92,19 +96,44 @@ def batches_of(corpus: Corpus, setting: Setting) -> BatchSource:
     return BatchSource(corpus, cut, masking, setting.batch_size, setting.seed, objectives=("masked_lm",))
 
 
-class Ours:
-    """bertsmith's training loop; `run(n)` makes n steps and returns their seconds and mean losses."""
+def full_batches(corpus: Corpus, setting: Setting) -> Iterator[list[Batch]]:
+    """Steps over the rows that the Trainer gets, every one full, masked by bertsmith."""
+    rows, special = PlainRows(corpus, 0).rows, corpus.tokenizer.special
+    size, masking = setting.batch_size, MaskingConfig(budget="stochastic", copies=0)
+    lengths, labels = np.full(size, LENGTH), np.full(size, -1)
+    for step in itertools.count():
+        chosen = np.arange(step * size, (step + 1) * size) % len(rows)
+        ids = np.array([rows[i] for i in chosen]).reshape(-1)
+        units = np.full(len(ids), STARTS, dtype=np.uint8)
+        examples = Examples(ids, np.zeros_like(ids), units, lengths, labels)
+        masked = mask(examples, masking, special, corpus.vocab_size, setting.seed, step, chosen)
+        target = Target(torch.from_numpy(masked.rows), torch.from_numpy(masked.labels))
+        tokens = torch.from_numpy(masked.token_ids)
+        yield [flat_batch(tokens, torch.zeros_like(tokens), torch.from_numpy(lengths), {"masked_lm": target})]
 
-    def __init__(self, corpus: Corpus, setting: Setting, *, compiled: bool = False) -> None:
+
+class Ours:
+    """bertsmith's training loop; `run(n)` makes n steps and returns their seconds and mean losses.
+
+    It trains on `batches`, by default on the corpus cut into full_sentences.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        setting: Setting,
+        *,
+        compiled: bool = False,
+        batches: Iterator[list[Batch]] | None = None,
+    ) -> None:
         model = build_model(setting.encoder(), ("masked_lm",), seed=setting.seed)
         device = Device(torch.device("cpu"))
         optimizer = Optimizer(model, setting.training(), DTYPES[setting.precision])
         if compiled:
             compile_layers(model.encoder.layers)
         self.state = State(model, [OBJECTIVES["masked_lm"]], optimizer, setting.seed)
-        self._steps = steps(
-            self.state, stream(batches_of(corpus, setting), 0, setting.steps, 0), setting.training(), device
-        )
+        batches = batches or stream(batches_of(corpus, setting), 0, setting.steps, 0)
+        self._steps = steps(self.state, batches, setting.training(), device)
 
     def run(self, count: int) -> tuple[list[float], list[float]]:
         """Seconds and mean loss of each of the next `count` steps."""
