@@ -91,7 +91,7 @@ def test_sources_are_parsed_not_imported(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_closing_words_show_right_and_wrong_answers_alike() -> None:
     candidates = [{"token": "cat", "score": 0.5}, {"token": "dog", "score": 0.25}, {"token": "hill", "score": 0.125}]
     result = {
-        "mlm": {"loss": 5.5, "unigram_loss": 6.25, "accuracy": 0.125},
+        "mlm": {"loss": 5.5, "unigram_loss": 6.25, "accuracy": 0.125, "word_accuracy": 0.0625},
         "pairs": {"accuracy": 0.75, "constant_accuracy": 0.625},
         "questions": {
             "hidden": [("the [MASK] sat", "cat"), ("a " * 60 + "[MASK] " + "b " * 60, "mat")],
@@ -102,7 +102,12 @@ def test_the_closing_words_show_right_and_wrong_answers_alike() -> None:
         "report": "demo/run/report.html",
     }
     text = demo.render(result)
-    assert "5.50" in text and "6.25 by frequencies alone" in text and "75.0%  62.5% by one answer" in text
+    assert (
+        "5.50" in text
+        and "6.25 by frequencies alone" in text
+        and "6.2%" in text
+        and "75.0%  62.5% by one answer" in text
+    )
     lines = text.splitlines()
     assert any(line.startswith("✓  the [MASK] sat") and "cat 50%, dog 25%" in line for line in lines)
     assert any(line.startswith("✗  …") and "[MASK]" in line and "mat" in line for line in lines)
