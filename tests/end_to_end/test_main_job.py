@@ -46,6 +46,7 @@ def test_the_same_lines_again_give_the_same_results(main_job: MainJob) -> None:
 def test_evaluation_beats_frequencies_on_text_it_has_not_seen(main_job: MainJob) -> None:
     result = ask("evaluate", "mlm", "--from", main_job.run, "--data", main_job.held_out)
     keys = {"loss", "unigram_loss", "perplexity", "accuracy", "bits_per_character", "masked", "tokens"}
+    keys |= {"word_loss", "word_accuracy"}
     assert set(result) == keys
     assert result["loss"] < result["unigram_loss"] - 0.5
     assert ask("evaluate", "mlm", "--from", main_job.run / "model", "--data", main_job.held_out) == result
