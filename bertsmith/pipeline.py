@@ -25,7 +25,7 @@ Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
 
 DEMO_RECIPE = "bert-tiny"
-DEMO_FLAGS: Flags = {"training.minutes": 3.0, "training.precision": "auto", "training.compile": "off"}
+DEMO_FLAGS: Flags = {"training.steps": 3000, "training.precision": "auto", "training.compile": "off"}
 DEMO_MARGIN = 0.5  # nats below unigram that the demo must reach: less is no learning
 
 

@@ -30,6 +30,7 @@ def save_model(model: Model, folder: Path, *, pad_token_id: int) -> None:
     try:
         (folder / CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         save_file(to_huggingface(model), folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / WEIGHTS).chmod(0o644)  # the library makes it readable by its owner alone
     except OSError as error:
         raise explain(error, folder) from error
     except SafetensorError as error:
