@@ -37,7 +37,9 @@ class RunFolder:
 
     def refuse_foreign(self) -> None:
         """UsageError when the folder holds something that is no run."""
-        if not self.record_file.exists() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+        # A recipe alone is what a kill leaves between the two files that start a run.
+        ours = [path for path in self.path.iterdir() if path.name.startswith(".") or path == self.recipe_file]
+        if not self.record_file.exists() and len(ours) < len(list(self.path.iterdir())):
             raise UsageError(f"{self.path}: is not empty and holds no run; choose another --out")
 
     def record(self, plan: PretrainingPlan, inputs: Mapping[str, str]) -> Record | None:
