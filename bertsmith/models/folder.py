@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -29,12 +31,20 @@ def save_model(model: Model, folder: Path, *, pad_token_id: int) -> None:
     values = config_to_json(model.config, tuple(model.heads), pad_token_id)
     try:
         (folder / CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        save_file(to_huggingface(model), folder / WEIGHTS, metadata={"format": "pt"})
-        (folder / WEIGHTS).chmod(0o644)  # the library makes it readable by its owner alone
+        write_tensors(folder / WEIGHTS, to_huggingface(model), {"format": "pt"})
     except OSError as error:
         raise explain(error, folder) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file. Raises OSError, as any other write does, when the disk is full or refuses."""
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
     except SafetensorError as error:
-        raise BertsmithError(f"{folder / WEIGHTS}: cannot be written ({error})") from error
+        full = f"os error {errno.ENOSPC}" in str(error)
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number) if full else str(error), str(path)) from error
+    path.chmod(0o644)  # the library makes it readable by its owner alone
 
 
 def to_huggingface(model: Model) -> dict[str, Tensor]:

@@ -6,9 +6,7 @@ it, so whatever reads models reads checkpoints.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from bertsmith import console, store
 from bertsmith.errors import BertsmithError
-from bertsmith.models.folder import load_model, save_model
+from bertsmith.models.folder import load_model, save_model, write_tensors
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.state import State
 
@@ -59,7 +57,7 @@ class Checkpoints:
             _remove(path)
         with store.writing(path, KIND, {"step": state.step, **self.fingerprints}) as partial:
             write_model(state, self.tokenizer, self.max_length, partial)
-            _write_tensors(partial / MOMENTS, state.optimizer.state())
+            write_tensors(partial / MOMENTS, state.optimizer.state())
             counters = {"step": state.step, "tokens": state.tokens, "seconds": state.seconds, **extra}
             (partial / COUNTERS).write_text(json.dumps(counters, indent=1) + "\n", encoding="utf-8")
         store.verify(path, KIND)
@@ -121,16 +119,6 @@ def write_model(state: State, tokenizer: Tokenizer, max_length: int, folder: Pat
     with state.optimizer.masters_in_model():
         save_model(state.model, folder, pad_token_id=tokenizer.special.pad)
     tokenizer.save(folder, max_length)
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raises OSError, as any other write does, when the disk is full or refuses."""
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:
-        full = f"os error {errno.ENOSPC}" in str(error)
-        number = errno.ENOSPC if full else errno.EIO
-        raise OSError(number, os.strerror(number) if full else str(error), str(path)) from error
 
 
 def _remove(path: Path) -> None:
