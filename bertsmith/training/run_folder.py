@@ -38,8 +38,8 @@ class RunFolder:
     def refuse_foreign(self) -> None:
         """UsageError when the folder holds something that is no run."""
         # A recipe alone is what a kill leaves between the two files that start a run.
-        ours = [path for path in self.path.iterdir() if path.name.startswith(".") or path == self.recipe_file]
-        if not self.record_file.exists() and len(ours) < len(list(self.path.iterdir())):
+        foreign = (path for path in self.path.iterdir() if path.name[0] != "." and path != self.recipe_file)
+        if not self.record_file.exists() and any(foreign):
             raise UsageError(f"{self.path}: is not empty and holds no run; choose another --out")
 
     def record(self, plan: PretrainingPlan, inputs: Mapping[str, str]) -> Record | None:

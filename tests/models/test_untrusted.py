@@ -78,7 +78,7 @@ def test_links_that_lead_out_are_not_followed(folder: Path, tmp_path: Path, name
 def test_a_link_that_stays_inside_is_a_regular_file(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "weights")
     (folder / "model.safetensors").symlink_to("weights")
-    load_model(folder)
+    assert load_model(folder).trained_heads
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -103,7 +103,7 @@ def test_a_folder_reached_through_a_link_is_fine(folder: Path, tmp_path: Path) -
 def test_an_index_beside_the_weights_is_never_read(folder: Path) -> None:
     index = {"weight_map": {"bert.embeddings.word_embeddings.weight": "../../secret.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    load_model(folder)
+    assert load_model(folder).trained_heads
 
 
 # --- config.json ------------------------------------------------------------------------------------------------
