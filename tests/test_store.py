@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 from bertsmith import store
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.store.manifest import render_manifest
+from tests.disks import mounted
 
 CONTENT = {"a.bin": bytes(range(256)) * 3, "empty.txt": b"", "sub/b.json": b'{"key": [1, 2, 3]}\n'}
 
@@ -205,14 +205,8 @@ class TestCrashes:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "256k") as disk:
+        yield disk
 
 
 class TestFullDisk:

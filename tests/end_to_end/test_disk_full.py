@@ -15,6 +15,7 @@ from bertsmith import store
 from bertsmith.training.checkpoint import steps_in
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.pretraining import pretrain
+from tests.disks import mounted
 from tests.tiny_runs import bertsmith, command, environment, pretrain_arguments, tiny_plan, write_recipe
 
 STEPS = 60
@@ -22,14 +23,8 @@ STEPS = 60
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 80 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(tmp_path / "disk", "80m") as disk:
+        yield disk
 
 
 def fill(disk: Path, spare: int) -> Path:
