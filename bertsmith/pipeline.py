@@ -20,6 +20,7 @@ from bertsmith.text.config import TextConfig
 
 if TYPE_CHECKING:
     from bertsmith.serving.predictor import Predictor
+    from bertsmith.text.skipped import Skipped
 
 Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
@@ -127,6 +128,24 @@ def evaluate_pairs(model: str | Path, data: Sequence[str], seed: int = 0, flags:
     return judge(trained.model, trained.tokenizer, documents, chosen.cut, seed, trained.max_length)
 
 
+def evaluate_minimal_pairs(model: str | Path, data: Sequence[str], seed: int = 0, limit: int = 0) -> Result:
+    """In how many pairs of sentences a model finds the grammatical one more probable, by phenomenon.
+
+    `limit`: at most so many pairs of each file, drawn by the seed; 0 = all.
+    """
+    from bertsmith.tasks.minimal_pairs import evaluate_minimal_pairs as score
+    from bertsmith.tasks.pair_files import read_pairs
+    from bertsmith.tasks.trained import load_trained
+    from bertsmith.text.skipped import Skipped
+
+    skipped = Skipped()
+    pairs = read_pairs(data, skipped, limit, seed)
+    trained = load_trained(model)
+    result = score(trained.model, trained.tokenizer, pairs, trained.max_length, skipped)
+    _tell_skipped(skipped)
+    return result
+
+
 def _evaluation(flags: Flags | None) -> EvaluationConfig:
     return config.build(EvaluationConfig, config.parse_overrides(EvaluationConfig, flags or {}), "")
 
@@ -142,6 +161,10 @@ def _documents(paths: Sequence[str], text: TextConfig) -> Iterator[list[str]]:
             sentences = sentences_of(document.lines, text)
             if sentences:
                 yield sentences
+    _tell_skipped(skipped)
+
+
+def _tell_skipped(skipped: Skipped) -> None:
     for reason, count in skipped.counts.items():
         console.warn(f"{count} times {reason}, first at {skipped.examples[reason][0]}")
 

@@ -44,6 +44,16 @@ def judgements(pairs: Sequence[tuple[str, str]]) -> Callable[[Sequence[Mapping[s
     return render
 
 
+def minimal_pairs(result: Mapping[str, Any]) -> str:
+    """Both scores of every phenomenon, and of all."""
+    rows = [
+        [name, result["pairs_by_phenomenon"][name], f"{share:.1%}", f"{result['by_phenomenon_word_l2r'][name]:.1%}"]
+        for name, share in result["by_phenomenon"].items()
+    ]
+    rows.append(["all", result["pairs"], f"{result['accuracy']:.1%}", f"{result['accuracy_word_l2r']:.1%}"])
+    return render_table("", rows, ["phenomenon", "pairs", "PLL", "PLL-word-l2r"])
+
+
 def inspection(result: Mapping[str, Any]) -> str:
     """What `inspect` found: parameters by part, or a corpus with its masks drawn."""
     from bertsmith.report import inspection as report

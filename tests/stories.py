@@ -18,11 +18,18 @@ def tiny_tokenizer() -> Tokenizer:
 
 
 def tiny_model(
-    tokenizer: Tokenizer, heads: tuple[str, ...] = ("masked_lm", "pair"), positions: int = 64, seed: int = 0
+    tokenizer: Tokenizer,
+    heads: tuple[str, ...] = ("masked_lm", "pair"),
+    positions: int = 64,
+    seed: int = 0,
+    extra_rows: int = 0,
 ) -> Model:
-    """Two layers, 32 wide, with weights large enough that answers differ; counted as trained."""
+    """Two layers, 32 wide, with weights large enough that answers differ; counted as trained.
+
+    `extra_rows`: word embeddings beyond the tokenizer's, as published matrices filled up to a round size have them.
+    """
     config = EncoderConfig(
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=tokenizer.vocab_size + extra_rows,
         hidden_size=32,
         layers=2,
         heads=2,

@@ -21,6 +21,7 @@ VERBS = [
     "pretrain",
     "evaluate mlm",
     "evaluate pairs",
+    "evaluate minimal-pairs",
     "predict fill-mask",
     "predict next-sentence",
     "inspect",
@@ -50,6 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     noting("pretrain", {"steps": 3, "validation": {"loss": 1.5}})
     noting("evaluate_mlm", {"loss": 1.5})
     noting("evaluate_pairs", {"accuracy": 0.5})
+    noting("evaluate_minimal_pairs", {"accuracy": 0.5})
     noting("fill_mask", [[[{"token": "我", "token_id": 5, "score": 0.5, "text": "我"}]]])
     noting("next_sentence", [{"is_next": 0.25}])
     return noted
@@ -124,6 +126,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("predict next-sentence --from x one", "wants texts in pairs, not 1"),
         ("evaluate mlm --from x --data y --training.steps 3", "--training.steps: unknown flag"),
         ("evaluate pairs --from x --data y --cut nonsense", "--cut"),
+        ("evaluate minimal-pairs --from x --data no/such.jsonl", "no/such.jsonl: there is no such file"),
+        ("evaluate minimal-pairs --from x --data y --text.field z", "takes no fields of a recipe"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(line: str, message: str | None, capsys: pytest.CaptureFixture[str]) -> None:

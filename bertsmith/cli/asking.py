@@ -38,7 +38,7 @@ def evaluate_pairs(
     *,
     model: Model,
     data: Paths,
-    cut: Annotated[Literal["next_sentence"], Parameter(help="what a pair is")] = "next_sentence",
+    cut: Annotated[Literal["next_sentence", "sentence_order"], Parameter(help="what a pair is")] = "next_sentence",
     seed: PlainSeed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +52,27 @@ def evaluate_pairs(
 
     flags = {"cut.name": cut, **given_flags()}
     print_result(pipeline.evaluate_pairs(model, data, seed=seed, flags=flags), as_json, rendering.values)
+
+
+@evaluate.command(name="minimal-pairs")
+def evaluate_minimal_pairs(
+    *,
+    model: Model,
+    data: Paths,
+    limit: Annotated[int, Parameter(help="most pairs of each file, drawn by the seed; 0 = all")] = 0,
+    seed: PlainSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Pairs of sentences, one of them ungrammatical: how often the model finds the good one more probable.
+
+    Reads JSON lines with sentence_good and sentence_bad, as BLiMP and ZhoBLiMP are published.
+
+    Example: bertsmith evaluate minimal-pairs --from run --data blimp/ --json
+    """
+    from bertsmith import pipeline, rendering
+
+    no_flags("evaluate minimal-pairs")
+    print_result(pipeline.evaluate_minimal_pairs(model, data, seed=seed, limit=limit), as_json, rendering.minimal_pairs)
 
 
 @predict.command(name="fill-mask")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from bertsmith.batch import Target
 from bertsmith.console import Progress, warn
 from bertsmith.data.config import MaskingConfig
 from bertsmith.data.cuts.examples import SPECIAL, STARTS, Examples
 from bertsmith.data.masking import mask
 from bertsmith.errors import BertsmithError
 from bertsmith.models.model import Model
-from bertsmith.objectives.masked_lm import MaskedLM
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, single, starts_of
+from bertsmith.tasks.vocabulary import asked_rows, restore
 from bertsmith.tasks.words import WordChoice
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
@@ -64,7 +62,7 @@ def evaluate_masked_lm(
     with Progress(0, "tokens", "evaluate mlm") as progress, torch.inference_mode():
         while pool := list(islice(questions, POOL)):
             for kind, total in totals.items():
-                for scored in _score(model, [question for question in pool if question.kind == kind]):
+                for scored in _score(model, [q for q in pool if q.kind == kind], tokenizer.vocab_size):
                     total += scored
                     progress.update(reader.tokens)
     (loss, correct, masked), (word_loss, words_correct, hidden) = (total.tolist() for total in totals.values())
@@ -171,14 +169,11 @@ class _Reader:
             yield Question(TOKENS, whole._replace(token_ids=masked.token_ids), masked.rows, masked.labels)
 
 
-def _score(model: Model, questions: list[Question]) -> Iterator[tuple[float, int, int]]:
+def _score(model: Model, questions: list[Question], vocab_size: int) -> Iterator[tuple[float, int, int]]:
     """Per batch: the loss (a sum, nats), how many masked tokens were restored, and how many there were."""
-    device, objective = device_of(model), MaskedLM()
-    for chosen, batch in batches([question.sequence for question in questions], device):
+    for chosen, batch in batches([question.sequence for question in questions], device_of(model)):
         starts = starts_of(batch)
         rows = np.concatenate([questions[i].rows + start for i, start in zip(chosen, starts, strict=True)])
         labels = np.concatenate([questions[i].labels for i in chosen])
-        target = Target(torch.from_numpy(rows).to(device), torch.from_numpy(labels).to(device))
-        batch = replace(batch, targets={objective.name: target})
-        score = objective.score(model, model(batch), batch)
-        yield float(score.loss), int(score.correct), score.count
+        found = restore(model, *asked_rows(model(batch).hidden_states, rows, labels), vocab_size)
+        yield -float(found.log_probabilities.double().sum()), int(found.correct.sum()), len(labels)

@@ -89,7 +89,9 @@ def test_figures_follow_their_definitions(model: Model) -> None:
 def test_a_word_of_several_tokens_is_hidden_whole(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     asked: list[masked_lm.Question] = []
     score = masked_lm._score
-    monkeypatch.setattr(masked_lm, "_score", lambda m, pool: (asked.extend(of_words(pool)), score(m, pool))[1])
+    monkeypatch.setattr(
+        masked_lm, "_score", lambda m, pool, size: (asked.extend(of_words(pool)), score(m, pool, size))[1]
+    )
     line = "zebra quilt " * 12  # no word of these is one token
     evaluate_masked_lm(model, TOKENIZER, [[line]], seed=0, max_length=64)
     for question in asked:
