@@ -20,10 +20,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bertsmith.batch import Batch, Target, flat_batch
-from bertsmith.data.batches import BatchSource, stream
+from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.cuts.examples import STARTS, Examples
+from bertsmith.data.loader import stream
 from bertsmith.data.masking import mask
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.folder import save_model

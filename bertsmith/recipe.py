@@ -58,7 +58,7 @@ class Recipe:
                     f"{key}: {length} tokens, but the model has {self.model.max_positions} positions; "
                     f"shorten it or raise model.max_positions"
                 )
-        if "pair" in self.objectives.use and self.cut.name == "full_sentences":
+        if "pair" in self.objectives.use and not self.cut.makes_pairs:
             raise UsageError(
                 "objectives.use: pair needs a cut that makes pairs; "
                 'set cut.name = "next_sentence" or objectives.use = ["masked_lm"]'

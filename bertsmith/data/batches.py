@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from bertsmith import console, interrupt
+from bertsmith import console
 from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.masking import mask
 from bertsmith.data.plans import Plans
-from bertsmith.data.processes import die_with_parent
-from bertsmith.data.randomness import key, permute
+from bertsmith.data.randomness import key, permutation, permute
 from bertsmith.errors import BertsmithError, UsageError
 
 if TYPE_CHECKING:
     from bertsmith.tokenizers.tokenizer import SpecialIds
 
 MASKED_LM, PAIR = "masked_lm", "pair"
-EXIT_SECONDS = 60  # how long a loader worker outlives a SIGTERM, so that the step it feeds can end
 
 
 class MicroBatch(NamedTuple):
@@ -57,9 +47,13 @@ class MicroBatch(NamedTuple):
 class BatchSource:
     """All batches of a run. `step(i)` is what this rank trains on in global step i, whoever asks and in what order.
 
-    An epoch is the plan's rows in an order of its own; what does not fill a global batch at its end is dropped.
-    A global batch is divided among the ranks, a rank's share into micro-batches of at most `micro_batch` sequences
-    (0 = no division), the same number of them on every rank.
+    An epoch is the plan's rows in an order of its own; what does not fill a global batch at its end is dropped. A
+    global batch is `batch_size` sequences. Where the cut asks for equal tokens it is as many sequences as have the
+    tokens of `batch_size` full ones: step i of an epoch ends with the row that brings the epoch's tokens to
+    (i + 1) x batch_size x length, so that no step is a row away from its tokens, and no run of steps either.
+
+    A global batch is divided among the ranks, a rank's share into micro-batches of `micro_batch` sequences or fewer, or
+    their tokens' worth (0 = no division), the same number of them on every rank.
     """
 
     def __init__(
@@ -76,10 +70,11 @@ class BatchSource:
         plans: Path | None = None,
         objectives: tuple[str, ...] = (MASKED_LM, PAIR),
         special: SpecialIds | None = None,
+        separators: int = 1,
     ) -> None:
         """batch_size: sequences of a global step. plans: folder where plans are kept, None = in memory.
 
-        special: the tokenizer's special ids, from the corpus' own tokenizer when None.
+        special, separators: what the tokenizer says; both are asked of the corpus' own tokenizer when special is None.
         """
         masking.check()
         if batch_size < world:
@@ -88,8 +83,11 @@ class BatchSource:
         self.batch_size, self.purpose = batch_size, purpose
         self._seed = int(key(seed, purpose))
         self.rank, self.world, self.micro_batch = rank, world, micro_batch
-        self.special = special or corpus.tokenizer.special
-        self.cut = cut_for(cut, self.special, self._seed)
+        if special is None:
+            special, separators = corpus.tokenizer.special, corpus.tokenizer.separators
+        self.special = special
+        self.cut = cut_for(cut, special, self._seed, separators)
+        self._step_tokens = batch_size * cut.length if cut.equal_tokens else 0
         if PAIR in objectives and not self.cut.has_pairs:
             raise UsageError(
                 f"objectives.use: {PAIR!r} needs a cut that makes pairs, and cut.name = {cut.name!r} makes none"
@@ -101,20 +99,23 @@ class BatchSource:
             )
         self._plans = Plans(corpus, self.cut, cut, self._seed, plans)
         self._first_steps = [0]  # the first global step of each epoch reached so far
+        self._bordered = (-1, np.zeros(0, dtype=np.int64))  # the epoch whose borders were asked for last, and they
 
     def rows_per_epoch(self, epoch: int) -> int:
         """Sequences in an epoch's plan."""
-        return self._plans.count(epoch)
+        return self._plans.count(epoch).rows
 
     def steps_per_epoch(self, epoch: int) -> int:
         """Whole global batches in an epoch; BertsmithError when there is none."""
-        rows = self.rows_per_epoch(epoch)
-        if rows < self.batch_size:
+        has, wants, unit = self.rows_per_epoch(epoch), self.batch_size, "sequences"
+        if self._step_tokens:
+            has, wants, unit = self._plans.count(epoch).tokens, self._step_tokens, "tokens"
+        if has < wants:
             raise BertsmithError(
-                f"the {self.purpose} part of the corpus has {rows} sequences, fewer than one batch of "
-                f"{self.batch_size}; prepare more text or set training.batch_size lower"
+                f"the {self.purpose} part of the corpus has {has} {unit}, fewer than one batch of {wants}; "
+                "prepare more text or set training.batch_size lower"
             )
-        return rows // self.batch_size
+        return has // wants
 
     def place(self, step: int) -> tuple[int, int]:
         """Epoch and step within it of a global step (from 0)."""
@@ -124,10 +125,25 @@ class BatchSource:
         return epoch, step - self._first_steps[epoch]
 
     def indices(self, step: int) -> tuple[int, npt.NDArray[np.int64]]:
-        """Epoch of a global step and the rows of the plan in it, over all ranks: (batch_size,) int64."""
+        """Epoch of a global step and the rows of the plan in it, over all ranks: (rows,) int64."""
         epoch, within = self.place(step)
-        positions = np.arange(within * self.batch_size, (within + 1) * self.batch_size)
-        return epoch, permute(key(self._seed, "order", epoch), self.rows_per_epoch(epoch), positions)
+        first, last = within * self.batch_size, (within + 1) * self.batch_size
+        if self._step_tokens:
+            first, last = self._borders(epoch)[within : within + 2]
+        return epoch, permute(self._order(epoch), self.rows_per_epoch(epoch), np.arange(first, last))
+
+    def _order(self, epoch: int) -> np.uint64:
+        """The key of an epoch's order."""
+        return key(self._seed, "order", epoch)
+
+    def _borders(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Where in the epoch's order each of its steps of equal tokens begins, and the last one ends: (steps + 1,)."""
+        if self._bordered[0] != epoch:
+            order = permutation(self._order(epoch), self.rows_per_epoch(epoch))
+            reached = np.cumsum(self._plans.lengths(epoch)[order])
+            ends = np.searchsorted(reached, np.arange(1, self.steps_per_epoch(epoch) + 1) * self._step_tokens) + 1
+            self._bordered = (epoch, np.concatenate(([0], ends)))
+        return self._bordered[1]
 
     def step(self, step: int) -> list[Batch]:
         """This rank's micro-batches of a global step (from 0)."""
@@ -169,78 +185,3 @@ def _warn_once(line: str) -> None:
 def _share(values: npt.NDArray[np.int64], number: int, of: int) -> npt.NDArray[np.int64]:
     """Contiguous share `number` of `of` nearly equal ones."""
     return values[number * values.size // of : (number + 1) * values.size // of]
-
-
-class _Steps(Dataset[list[MicroBatch] | BertsmithError]):
-    """The source as torch's loader wants it: one item is one global step, or the error it ended in."""
-
-    def __init__(self, source: BatchSource) -> None:
-        self._source = source
-
-    def __getitem__(self, index: int) -> list[MicroBatch] | BertsmithError:
-        try:
-            return self._source.arrays(index)
-        except BertsmithError as error:  # raised in a worker, torch would wrap it in a page of traceback
-            return error
-
-
-def stream(source: BatchSource, start: int, stop: int, workers: int) -> Iterator[list[Batch]]:
-    """This rank's micro-batches of global steps start .. stop - 1, in order.
-
-    They are made by `workers` processes (0 = this one). Close the iterator to end the workers; they also end with
-    their parent, however it dies.
-    """
-    if stop > start:
-        source.place(start)  # the first plan is made before workers are forked, so that they share it
-    loader = DataLoader(
-        _Steps(source),
-        batch_size=None,
-        sampler=range(start, stop),
-        num_workers=workers,
-        collate_fn=_unchanged,
-        worker_init_fn=partial(_start_worker, os.getpid()),
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-    )
-    steps = [iter(loader)]
-    atexit.register(steps.clear)  # ends the workers, before multiprocessing waits for them at exit
-    if workers and threading.current_thread() is threading.main_thread():
-        # torch would raise wherever the main thread is when a worker dies; without its handler `next` finds out.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        while (arrays := _next(steps[0])) is not None:
-            if isinstance(arrays, BertsmithError):
-                raise arrays
-            yield [micro.to_batch() for micro in arrays]
-    finally:
-        atexit.unregister(steps.clear)
-        steps.clear()
-
-
-def _next(steps: Iterator[list[MicroBatch] | BertsmithError]) -> list[MicroBatch] | BertsmithError | None:
-    try:
-        return next(steps, None)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        interrupt.check()
-        raise BertsmithError(
-            "a loader worker ended early; the system may be short of memory: type the same line again, "
-            "with fewer training.workers if it keeps happening"
-        ) from None
-
-
-def _unchanged(item: list[MicroBatch] | BertsmithError) -> list[MicroBatch] | BertsmithError:
-    return item
-
-
-def _start_worker(parent: int, number: int) -> None:
-    """Tie a loader worker to its parent: killed with it, but not stopped before it by a signal to the whole group."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end_later)
-    die_with_parent(parent)
-
-
-def _end_later(number: int, frame: FrameType | None) -> None:
-    signal.alarm(EXIT_SECONDS)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the worker at once

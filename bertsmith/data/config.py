@@ -11,15 +11,23 @@ from bertsmith.errors import UsageError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
+CutName = Literal["next_sentence", "sentence_order", "sentence_pair", "full_sentences", "doc_sentences"]
+
+PAIR_CUTS: tuple[CutName, ...] = ("next_sentence", "sentence_order", "sentence_pair")
+SHORT_CUTS: tuple[CutName, ...] = ("sentence_pair", "doc_sentences")  # many of their sequences are short
 
 
 @dataclass(frozen=True)
 class CutConfig:
     """How the corpus is cut into sequences. Defaults: BERT's `create_pretraining_data.py`, first phase."""
 
-    name: Literal["next_sentence", "full_sentences"] = field(
+    name: CutName = field(
         default="next_sentence",
-        metadata={"help": "next_sentence: pairs, half of them random; full_sentences: sentences packed to the length"},
+        metadata={
+            "help": "pairs: next_sentence (B follows A or is random), sentence_order (in order or swapped), "
+            "sentence_pair (single sentences, next or random); packed to the length: full_sentences, "
+            "doc_sentences (never across documents)"
+        },
     )
     length: Annotated[int, Field(ge=8)] = field(
         default=128, metadata={"help": "longest sequence in tokens, special tokens included"}
@@ -28,11 +36,30 @@ class CutConfig:
         default=10, metadata={"help": "different cuts of the corpus before they repeat; 0 = a new one every epoch"}
     )
     short_probability: Share = field(
-        default=0.1, metadata={"help": "share of documents cut to a shorter random length (next_sentence)"}
+        default=0.1,
+        metadata={"help": "share of documents cut to a shorter random length (next_sentence, sentence_order)"},
     )
     random_probability: Share = field(
-        default=0.5, metadata={"help": "chance that the second segment is random where both are possible"}
+        default=0.5,
+        metadata={"help": "chance of a false pair, random or swapped, where a true one is possible"},
     )
+    batch: Literal["auto", "sequences", "tokens"] = field(
+        default="auto",
+        metadata={
+            "help": "what training.batch_size counts: sequences, or full lengths of tokens, so that short sequences "
+            "come in larger numbers; auto: tokens for sentence_pair and doc_sentences"
+        },
+    )
+
+    @property
+    def makes_pairs(self) -> bool:
+        """Whether the sequences carry a label for the pair objective."""
+        return self.name in PAIR_CUTS
+
+    @property
+    def equal_tokens(self) -> bool:
+        """Whether steps are equal in tokens, not in sequences."""
+        return self.batch == "tokens" or (self.batch == "auto" and self.name in SHORT_CUTS)
 
 
 @dataclass(frozen=True)
@@ -40,8 +67,12 @@ class MaskingConfig:
     """Which tokens a sequence hides and what stands in their place. Defaults: BERT's."""
 
     rate: Share = field(default=0.15, metadata={"help": "share of the maskable tokens that is predicted"})
-    unit: Literal["token", "word"] = field(
-        default="token", metadata={"help": "choose single tokens, or whole words with all their pieces"}
+    unit: Literal["token", "word", "ngram"] = field(
+        default="token",
+        metadata={"help": "choose single tokens, whole words with all their pieces, or runs of up to ngram_max words"},
+    )
+    ngram_max: Annotated[int, Field(ge=1)] = field(
+        default=3, metadata={"help": "most words of an n-gram; n is drawn with a chance proportional to 1/n"}
     )
     budget: Literal["rounded", "stochastic"] = field(
         default="rounded",
@@ -62,6 +93,12 @@ class MaskingConfig:
     mask_share: Share = field(default=0.8, metadata={"help": "share of the predicted tokens replaced by [MASK]"})
     random_share: Share = field(default=0.1, metadata={"help": "share replaced by a random token"})
     keep_share: Share = field(default=0.1, metadata={"help": "share left as it is"})
+    special_positions: bool = field(
+        default=False, metadata={"help": "special tokens may be chosen and predicted too, as in fairseq"}
+    )
+    special_replacements: bool = field(
+        default=False, metadata={"help": "random tokens may be special ones, as in google-research/bert"}
+    )
 
     def check(self) -> None:
         """Raise UsageError when the shares do not sum to one."""

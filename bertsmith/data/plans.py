@@ -13,17 +13,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bertsmith import store
 from bertsmith.data.config import CutConfig
 from bertsmith.data.corpus import Corpus
-from bertsmith.data.cuts.examples import Cut, Rows
+from bertsmith.data.cuts.cut import Cut
+from bertsmith.data.cuts.examples import Rows
 from bertsmith.errors import BertsmithError
 
 COLUMNS = 6
 DIGEST = 32
+
+
+class Count(NamedTuple):
+    """How much an epoch has. tokens: special ones included; 0 where no one counts steps by tokens."""
+
+    rows: int
+    tokens: int
 
 
 class Plans:
@@ -32,7 +42,8 @@ class Plans:
     def __init__(self, corpus: Corpus, cut: Cut, config: CutConfig, seed: int, folder: Path | None) -> None:
         self._corpus, self._cut, self._folder = corpus, cut, folder
         self._open: dict[int, Rows] = {}
-        self._counts: dict[int, int] = {}
+        self._counts: dict[int, Count] = {}
+        self._by_tokens = config.equal_tokens
         self._passing = config.copies == 0  # an epoch's plan is never needed again
         self._name = ""
         if folder is not None:
@@ -43,19 +54,28 @@ class Plans:
         number = self._cut.plan_number(epoch)
         if number not in self._open:
             self._open[number] = self._plan(number)
-            self._counts[number] = len(self._open[number])
+            self._counts[number] = self._count(self._open[number])
             if self._passing:
                 self._forget_before(number - 1)
         return self._open[number]
 
-    def count(self, epoch: int) -> int:
-        """How many rows an epoch has; known without its plan once that was made, also in an earlier run."""
+    def lengths(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Tokens of each row of an epoch: (rows,) int64."""
+        return self._cut.lengths(self._corpus, self.rows(epoch))
+
+    def count(self, epoch: int) -> Count:
+        """How much an epoch has; known without its plan once that was made, also in an earlier run."""
         number = self._cut.plan_number(epoch)
         if number not in self._counts and self._folder is not None and self._passing:
             found = _read_count(self._folder / f"{self._name}-{number}.count")
             if found is not None:
                 self._counts[number] = found
-        return self._counts[number] if number in self._counts else len(self.rows(epoch))
+        if number not in self._counts:
+            self.rows(epoch)
+        return self._counts[number]
+
+    def _count(self, rows: Rows) -> Count:
+        return Count(len(rows), int(self._cut.lengths(self._corpus, rows).sum()) if self._by_tokens else 0)
 
     def _forget_before(self, number: int) -> None:
         """Leave plans of earlier epochs, so that neither memory nor disk grows with epochs.
@@ -83,7 +103,8 @@ class Plans:
                     store.write_atomic(path, data + hashlib.sha256(data).digest())
                     rows = _read(path)
                 if self._passing and rows is not None:
-                    store.write_atomic(path.with_suffix(".count"), f"{len(rows)}\n".encode())
+                    count = self._count(rows)
+                    store.write_atomic(path.with_suffix(".count"), f"{count.rows} {count.tokens}\n".encode())
         except OSError as error:
             raise store.explain(error, path) from error
         if rows is None:
@@ -102,10 +123,11 @@ def _read(path: Path) -> Rows | None:
     return data[:-DIGEST].view(np.int32).reshape(-1, COLUMNS)
 
 
-def _read_count(path: Path) -> int | None:
+def _read_count(path: Path) -> Count | None:
     try:
         text = path.read_text()
-        return int(text) if text.endswith("\n") else None
+        rows, tokens = text.split(" ")
+        return Count(int(rows), int(tokens)) if text.endswith("\n") else None
     except (OSError, ValueError):
         return None
 

@@ -105,7 +105,7 @@ def draw_sequences(
 
     `seed` is that of a part of the run, `part_seed(seed, split)`: cuts and masks are then those of the run itself.
     """
-    cut = cut_for(cut_config, tokenizer.special, seed)
+    cut = cut_for(cut_config, tokenizer.special, seed, tokenizer.separators)
     rows = cut.plan(corpus, epoch=0)
     chosen = np.sort(permutation(key(seed, "report"), len(rows))[:count]) if len(rows) else np.empty(0, np.int64)
     examples = cut.build(corpus, rows[chosen])
@@ -196,5 +196,8 @@ def judged_pairs(model: Model, tokenizer: Tokenizer, examples: Examples) -> list
 
 def _texts(sequence: TokenSequence, tokenizer: Tokenizer) -> tuple[str, str]:
     """Both parts as readable text, without `[CLS]` and `[SEP]`."""
-    first, second = sequence.token_ids[1 : sequence.first - 1], sequence.token_ids[sequence.first : -1]
+    first, second = (
+        sequence.token_ids[1 : sequence.first - tokenizer.separators],
+        sequence.token_ids[sequence.first : -1],
+    )
     return tokenizer.decode(first), tokenizer.decode(second)

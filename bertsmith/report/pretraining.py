@@ -88,7 +88,7 @@ def constant_guess(run: Run, held_out: Corpus) -> float:
     """Accuracy of one and the same answer for every validation pair; 0 where the cut makes no pairs."""
     if not held_out.tokens:
         return 0.0
-    cut = cut_for(run.cut, held_out.tokenizer.special, part_seed(run.seed, "validation"))
+    cut = cut_for(run.cut, held_out.tokenizer.special, part_seed(run.seed, "validation"), held_out.tokenizer.separators)
     rows = cut.plan(held_out, epoch=0) if cut.has_pairs else np.empty((0, 6))
     random = float((rows[:, -1] == 1).mean()) if len(rows) else 0.0
     return max(random, 1 - random) if len(rows) else 0.0

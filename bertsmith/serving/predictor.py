@@ -155,7 +155,7 @@ class Predictor:
 
     def _pair_sequences(self, pairs: Sequence[tuple[str, str]]) -> list[TokenSequence]:
         sequences: list[TokenSequence] = []
-        room = self.max_length - 3
+        room = self.max_length - 2 - self.tokenizer.separators
         long = 0
         for index, texts in enumerate(pairs):
             if isinstance(texts, str) or len(texts) != 2:
@@ -165,7 +165,7 @@ class Predictor:
             long += len(first) + len(second) > room
             keep = _share(len(first), len(second), room)
             first, second = first[len(first) - keep[0] :], second[: keep[1]]
-            sequences.append(pair(first, second, self.tokenizer.special))
+            sequences.append(pair(first, second, self.tokenizer.special, self.tokenizer.separators))
         if long:
             warn(
                 f"{long} of {len(pairs)} pairs are longer than the {room} tokens this model reads: "

@@ -12,6 +12,7 @@ import torch
 from bertsmith import interrupt
 from bertsmith.batch import Batch, flat_batch
 from bertsmith.data.cuts.examples import Examples
+from bertsmith.data.cuts.template import Template
 from bertsmith.errors import UsageError
 from bertsmith.models.model import Model
 from bertsmith.tokenizers.tokenizer import SpecialIds
@@ -32,14 +33,14 @@ class TokenSequence(NamedTuple):
 
 def single(token_ids: np.ndarray, special: SpecialIds) -> TokenSequence:
     """`[CLS] tokens [SEP]`."""
-    wrapped = np.concatenate(([special.cls], token_ids, [special.sep])).astype(np.int64)
+    wrapped = Template(special).single(token_ids)
     return TokenSequence(wrapped, len(wrapped))
 
 
-def pair(first: np.ndarray, second: np.ndarray, special: SpecialIds) -> TokenSequence:
-    """`[CLS] first [SEP] second [SEP]`."""
-    wrapped = np.concatenate(([special.cls], first, [special.sep], second, [special.sep])).astype(np.int64)
-    return TokenSequence(wrapped, len(first) + 2)
+def pair(first: np.ndarray, second: np.ndarray, special: SpecialIds, separators: int) -> TokenSequence:
+    """`[CLS] first [SEP] second [SEP]`, with as many separators between as the tokenizer says."""
+    template = Template(special, separators)
+    return TokenSequence(template.pair(first, second), template.first_length(len(first)))
 
 
 def sequences_of(examples: Examples, token_ids: npt.NDArray[np.int64]) -> list[TokenSequence]:

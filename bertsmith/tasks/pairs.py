@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from bertsmith.console import Progress
-from bertsmith.data.config import CutConfig
+from bertsmith.data.config import PAIR_CUTS, CutConfig
 from bertsmith.data.corpus import Corpus, make_part
 from bertsmith.data.cuts import cut_for
 from bertsmith.errors import BertsmithError, UsageError
@@ -30,7 +30,7 @@ def evaluate_pairs(
     """Cut a text into true and false pairs, as a pretraining corpus is cut, and let the model judge them.
 
     `documents` are lists of sentences; pairs are at most `max_length` tokens long. What a false pair is belongs to
-    the cut: with next_sentence the second part comes from another document.
+    the cut: with next_sentence the second part comes from another document, with sentence_order it stood first.
 
     Returns accuracy, constant_accuracy (of one and the same answer to all pairs), loss (nats per pair) and pairs (how
     many). Raises UsageError when the model has no pair head or the text cannot give pairs.
@@ -55,9 +55,9 @@ def cut_pairs(
 ) -> tuple[list[TokenSequence], np.ndarray]:
     """The pairs that a cut makes of a text, with their labels (pairs,) int64: 0 = belongs together, 1 = does not."""
     corpus = corpus_of(tokenizer, documents)
-    cut = cut_for(config, tokenizer.special, seed)
+    cut = cut_for(config, tokenizer.special, seed, tokenizer.separators)
     if not cut.has_pairs:
-        raise UsageError(f"cut.name = {config.name!r} makes no pairs; use next_sentence")
+        raise UsageError(f"cut.name = {config.name!r} makes no pairs; use one of {', '.join(PAIR_CUTS)}")
     if corpus.document_count < 2:
         raise UsageError("false pairs need a second document: separate documents by a blank line")
     rows = cut.plan(corpus, epoch=0)

@@ -52,6 +52,8 @@ class Tokenizer:
     of their own, are grouped into words by a segmenter (bertsmith.text.words).
     """
 
+    separators: int = 1  # special tokens between two segments
+
     def __init__(self, tokens: Sequence[str], lowercase: bool, strip_accents: bool | None = None) -> None:
         """`strip_accents` follows `lowercase` when None. Raises BertsmithError for an unusable vocabulary."""
         self.tokens = list(tokens)

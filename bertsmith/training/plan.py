@@ -9,17 +9,16 @@ from typing import Any
 
 from bertsmith import config
 from bertsmith.batch import Batch
-from bertsmith.data.batches import BatchSource, stream
+from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
+from bertsmith.data.loader import stream
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.objectives.config import ObjectivesConfig
 from bertsmith.objectives.table import OBJECTIVES
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
 from bertsmith.training.device import Device
-
-PAIR_CUTS = ("next_sentence",)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class PretrainingPlan:
         self.model.resolved().check()
         if not self.objectives.use:
             raise UsageError(f"objectives.use: is empty; name at least one of {', '.join(OBJECTIVES)}")
-        if "pair" in self.objectives.use and self.cut.name not in PAIR_CUTS:
+        if "pair" in self.objectives.use and not self.cut.makes_pairs:
             raise UsageError(f'objectives.use: "pair" needs a cut that makes pairs, not cut.name = "{self.cut.name}"')
         if self.longest > self.model.max_positions:
             key = "cut.length" if self.cut.length == self.longest else "long_phase.length"

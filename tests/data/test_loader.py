@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[2]
 STREAM = """
 import multiprocessing, sys
 from bertsmith import interrupt
-from bertsmith.data.batches import BatchSource, stream
+from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.loader import stream
 from bertsmith.errors import BertsmithError
 from tests.helpers import SPECIAL, memory_corpus, random_documents
 interrupt.install()

@@ -64,9 +64,9 @@ def test_plans_of_past_epochs_leave_only_their_counts(tmp_path: Path):
     assert [len(first.rows(epoch)) for epoch in range(6)] == wanted
     assert len(files(tmp_path)) == 2 and sorted(first._open) == [4, 5]
     again = plans(tmp_path, config)
-    assert [again.count(epoch) for epoch in range(6)] == wanted and not again._open
+    assert [again.count(epoch).rows for epoch in range(6)] == wanted and not again._open
     assert again.rows(1).tolist() == plans(None, config).rows(1).tolist()  # made again
-    assert [plans(None, config).count(epoch) for epoch in range(6)] == wanted
+    assert [plans(None, config).count(epoch).rows for epoch in range(6)] == wanted
 
 
 def test_an_empty_plan(tmp_path: Path):

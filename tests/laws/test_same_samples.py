@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bertsmith.batch import Batch
-from bertsmith.data.batches import BatchSource, stream
+from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.loader import stream
 from bertsmith.errors import BertsmithError, UsageError
 from tests.helpers import SPECIAL, memory_corpus, random_documents
 

@@ -1,9 +1,9 @@
-"""What every cut makes: flat examples out of rows of spans."""
+"""What every cut makes: rows of spans, and flat examples out of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ class Examples(NamedTuple):
     """Sequences laid end to end, not yet masked.
 
     token_ids, type_ids: (tokens,) int64. lengths: (sequences,) int64. labels: (sequences,) int64, -1 for none.
-    units: (tokens,) uint8: 1 starts a word, 0 continues the word before it, 2 is a special token that is never masked.
+    units: (tokens,) uint8: 1 starts a word, 0 continues the word before it, 2 is a special token.
     The first token of a segment always starts a word, even where the cut fell inside one.
     """
 
@@ -33,27 +33,6 @@ class Examples(NamedTuple):
     units: npt.NDArray[np.uint8]
     lengths: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
-
-
-class Cut(Protocol):
-    """A way to cut a corpus into sequences."""
-
-    @property
-    def has_pairs(self) -> bool:
-        """Whether its rows carry a label for the pair objective."""
-        ...
-
-    def plan_number(self, epoch: int) -> int:
-        """Which plan an epoch uses: epochs of the same number are cut alike."""
-        ...
-
-    def plan(self, corpus: Corpus, epoch: int) -> Rows:
-        """The rows of an epoch: (rows, 6) int32, part, a_start, a_stop, b_start, b_stop, label."""
-        ...
-
-    def build(self, corpus: Corpus, rows: Rows) -> Examples:
-        """The sequences of some rows, in the order given."""
-        ...
 
 
 def empty_examples(lengths: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Examples:
