@@ -41,7 +41,9 @@ class TrainingConfig:
     )
     schedule: Literal["linear", "cosine", "wsd", "constant"] = _told("linear", "learning rate after the warm-up")
     decay_share: Share = _told(0.1, "schedule wsd: share of the steps in which the rate falls to 0 at the end")
-    optimizer: Literal["adamw", "bert_adam"] = _told("bert_adam", "bert_adam = AdamW without bias correction")
+    optimizer: Literal["adamw", "bert_adam", "lamb"] = _told(
+        "bert_adam", "bert_adam = AdamW without bias correction; lamb = a rate of its own for every tensor"
+    )
     beta1: Momentum = _told(0.9, "decay of the mean of gradients")
     beta2: Momentum = _told(0.999, "decay of the mean of squared gradients")
     epsilon: Annotated[float, Field(gt=0)] = _told(1e-6, "added to the root of the squared gradients")

@@ -1,4 +1,4 @@
-"""AdamW and BERT's Adam over one flat buffer: one norm, one all-reduce and one fused kernel for the whole model."""
+"""Weights, gradients and moments in one flat buffer each: one norm and one all-reduce for the whole model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from bertsmith.models.model import Model
 from bertsmith.training.config import TrainingConfig
+from bertsmith.training.update_rules import Buffers, FusedAdam, Lamb, UpdateRule
 
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary of the flat fp32 buffers
-FOREVER = 1e9  # as a step number it makes both bias corrections exactly 1, and float32 keeps 1e9 + 1 = 1e9
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -19,12 +20,10 @@ class Optimizer:
     """Owns fp32 masters of every parameter, their summed gradients and both moments, each as one flat buffer.
 
     In fp32 the model's parameters are views of the masters; in bf16 they are rounded copies. Gradients of micro-batches
-    are added up in fp32 either way. Decayed parameters come first, so that each group is one slice and
-    torch's fused AdamW sees two tensors. torch computes p -= rate * weight_decay * p, then
-    p -= rate * m / (sqrt(v) + epsilon); both read the old m and v, so it is BERT's formula when nothing is corrected.
+    are added up in fp32 either way. Decayed parameters come first, so that each group is one slice.
     """
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, dtype: torch.dtype) -> None:
+    def __init__(self, model: Model, config: TrainingConfig, dtype: torch.dtype) -> None:
         self.config = config
         decayed, excluded = split_parameters(model, config)
         self._parameters = dict(decayed + excluded)
@@ -40,7 +39,13 @@ class Optimizer:
         self._point_at(self._rounded)
         for name, view in self.views(self.gradients).items():
             self._parameters[name].register_post_accumulate_grad_hook(_adder(view))
-        self._adamw, self._step_tensors = self._build_adamw(border)
+        buffers = Buffers(self.masters, self.gradients, self.exp_avg, self.exp_avg_sq, border)
+        self._rule: UpdateRule
+        if config.optimizer == "lamb":
+            tensors = [place for name, _ in decayed for place in self._tensors_of(model, name)]
+            self._rule = Lamb(buffers, config, tensors)
+        else:
+            self._rule = FusedAdam(buffers, config)
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat buffer as one tensor per parameter, by parameter name."""
@@ -59,11 +64,7 @@ class Optimizer:
             return norm
         if self.config.clip and norm > self.config.clip:
             self.gradients.mul_(self.config.clip / norm)
-        for step in self._step_tensors:
-            step.fill_(FOREVER if self.config.optimizer == "bert_adam" else float(number))
-        for group in self._adamw.param_groups:
-            group["lr"] = rate
-        self._adamw.step()
+        self._rule.update(rate, number)
         self._update_model()
         self.gradients.zero_()
         return norm
@@ -100,22 +101,11 @@ class Optimizer:
         if self._rounded is not self.masters:
             self._rounded.copy_(self.masters)
 
-    def _build_adamw(self, border: int) -> tuple[torch.optim.AdamW, list[Tensor]]:
-        config, groups, steps = self.config, [], []
-        for piece, decay in ((slice(0, border), config.weight_decay), (slice(border, None), 0.0)):
-            if self.masters[piece].numel():
-                groups.append({"params": [self.masters[piece]], "weight_decay": decay})
-        adamw = torch.optim.AdamW(
-            groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True
-        )
-        for group, start in zip(groups, (0, border) if border else (border,), strict=False):
-            (weights,) = group["params"]
-            piece = slice(start, start + weights.numel())
-            weights.grad = self.gradients[piece]
-            step = torch.zeros((), dtype=torch.float32, device=weights.device)
-            adamw.state[weights] = {"step": step, **{name: getattr(self, name)[piece] for name in MOMENTS}}
-            steps.append(step)
-        return adamw, steps
+    def _tensors_of(self, model: Model, name: str) -> list[slice]:
+        """Where a parameter's tensors as published lie: query, key and value are one parameter here, three there."""
+        pieces = len(model.family.names.translate(name, model.config))
+        start, size = self._places[name], self._parameters[name].numel() // pieces
+        return [slice(start + piece * size, start + (piece + 1) * size) for piece in range(pieces)]
 
 
 def split_parameters(

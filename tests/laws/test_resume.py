@@ -72,6 +72,8 @@ CASES: dict[str, tuple[PretrainingPlan, Sequence[int]]] = {
     "bf16 accumulation": (tiny_plan(precision="bf16", micro_batch=3), [4]),
     "two workers": (tiny_plan(workers=2, save_every=2), [3, 5]),
     "adamw": (tiny_plan(optimizer="adamw"), [4]),
+    "lamb": (tiny_plan(optimizer="lamb"), [4]),
+    "lamb, bf16": (tiny_plan(optimizer="lamb", precision="bf16"), [4]),
     "activation checkpointing": (tiny_plan(activation_checkpointing=True), [4]),
     "killed before the first checkpoint": (tiny_plan(), [2]),
 }

@@ -14,6 +14,7 @@ from bertsmith.training.config import TrainingConfig
 from bertsmith.training.optimizers import Optimizer, split_parameters
 
 PAIR = "heads.pair.weight"
+OPTIMIZERS = ("bert_adam", "adamw", "lamb")
 
 
 def small_model() -> Model:
@@ -31,8 +32,8 @@ def give(model: nn.Module, gradients: dict[str, Tensor]) -> None:
     torch.stack([(p * gradients[name].to(p.dtype)).sum() for name, p in model.named_parameters()]).sum().backward()
 
 
-def expected_weights(model: Model, config: TrainingConfig, steps: int, correct_bias: bool) -> dict[str, Tensor]:
-    """Adam with decoupled decay, written out in float64."""
+def expected_weights(model: Model, config: TrainingConfig, steps: int) -> dict[str, Tensor]:
+    """Adam with decoupled decay, or LAMB, written out in float64."""
     decayed = {name for name, _ in split_parameters(model, config)[0]}
     weights = {name: p.detach().double() for name, p in model.named_parameters()}
     m = {name: torch.zeros_like(w) for name, w in weights.items()}
@@ -45,26 +46,61 @@ def expected_weights(model: Model, config: TrainingConfig, steps: int, correct_b
             m[name] = config.beta1 * m[name] + (1 - config.beta1) * gradient
             v[name] = config.beta2 * v[name] + (1 - config.beta2) * gradient**2
             first, second = m[name], v[name]
-            if correct_bias:
+            if config.optimizer == "adamw":
                 first = first / (1 - config.beta1 ** (step + 1))
                 second = second / (1 - config.beta2 ** (step + 1))
             decay = config.weight_decay if name in decayed else 0.0
             update = first / (second.sqrt() + config.epsilon) + decay * weights[name]
+            if config.optimizer == "lamb" and name in decayed:
+                update = trusted(weights[name], update, 3 if "qkv" in name else 1)
             weights[name] = weights[name] - config.learning_rate * update
     return weights
 
 
-@pytest.mark.parametrize(("name", "correct_bias"), [("bert_adam", False), ("adamw", True)])
-def test_updates_are_the_written_formula(name: Any, correct_bias: bool) -> None:
-    config = TrainingConfig(steps=5, optimizer=name, learning_rate=1e-2, weight_decay=0.1, clip=1.0)
+def trusted(weight: Tensor, update: Tensor, tensors: int) -> Tensor:
+    """The update times LAMB's ratio of norms, for each of the tensors that lie in one."""
+    parts = []
+    for w, u in zip(weight.chunk(tensors), update.chunk(tensors), strict=True):
+        ratio = float(w.norm() / u.norm()) if w.norm() > 0 and u.norm() > 0 else 1.0
+        parts.append(ratio * u)
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("exclusions", [("bias", "layer_norm"), ()])
+def test_updates_are_the_written_formula(name: Any, exclusions: Any) -> None:
+    config = TrainingConfig(
+        steps=5, optimizer=name, learning_rate=1e-2, weight_decay=0.1, clip=1.0, decay_exclusions=exclusions
+    )
     model = small_model()
-    expected = expected_weights(model, config, 5, correct_bias)
+    expected = expected_weights(model, config, 5)
     optimizer = Optimizer(model, config, torch.float32)
     for step in range(5):
         give(model, gradients_of(model, step))
         optimizer.update(config.learning_rate, step)
     for key, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach().double(), expected[key], atol=3e-6, rtol=1e-5)
+
+
+def test_lamb_moves_what_is_zero_or_not_decayed_by_the_rate_alone() -> None:
+    """A zero tensor has the ratio 1, or it would stay zero for ever; a tensor without a gradient has no direction."""
+    config = TrainingConfig(steps=1, optimizer="lamb", weight_decay=0.0, clip=0.0, beta1=0.0, beta2=0.0)
+    model = small_model()
+    with torch.no_grad():
+        model.get_parameter(PAIR).zero_()
+    optimizer = Optimizer(model, config, torch.float32)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    gradients = {name: torch.ones_like(p) for name, p in model.named_parameters()}
+    gradients["encoder.pooler.weight"].zero_()
+    give(model, gradients)
+    optimizer.update(1e-2, 0)
+    after = dict(model.named_parameters())
+    for name in (PAIR, "encoder.pooler.bias", "encoder.embeddings.norm.weight"):
+        torch.testing.assert_close(before[name] - after[name], torch.full_like(after[name], 1e-2), atol=1e-6, rtol=1e-4)
+    assert torch.equal(before["encoder.pooler.weight"], after["encoder.pooler.weight"])
+    words = "encoder.embeddings.words.weight"
+    step, norm = (before[words] - after[words].detach()).norm(), before[words].norm()
+    assert float(step / norm) == pytest.approx(1e-2, rel=1e-3), "a share of the tensor's own norm"
 
 
 def test_bert_adam_and_adamw_differ_at_the_first_step() -> None:
@@ -146,8 +182,9 @@ def test_masters_in_model_is_fp32_inside_and_bf16_after() -> None:
     assert parameter.dtype == torch.bfloat16
 
 
-def test_restore_gives_back_every_bit() -> None:
-    config = TrainingConfig(steps=9)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_restore_gives_back_every_bit(name: Any) -> None:
+    config = TrainingConfig(steps=9, optimizer=name)
     first, second = small_model(), small_model()
     trained = Optimizer(first, config, torch.bfloat16)
     for step in range(2):
@@ -158,6 +195,6 @@ def test_restore_gives_back_every_bit() -> None:
     for optimizer, model in ((trained, first), (resumed, second)):
         give(model, gradients_of(model, 2))
         optimizer.update(1e-2, 2)
-    for name in ("masters", "exp_avg", "exp_avg_sq"):
-        assert torch.equal(getattr(trained, name), getattr(resumed, name))
+    for kept in ("masters", "exp_avg", "exp_avg_sq"):
+        assert torch.equal(getattr(trained, kept), getattr(resumed, kept))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
