@@ -129,19 +129,6 @@ def test_whole_words_never_pass_the_rounded_budget():
     assert per_sequence(examples_of([[20]]), run(examples_of([[20]]), unit="word")).tolist() == [0]
 
 
-@pytest.mark.parametrize("tokens", [64, 128, 512])
-def test_words_of_any_length_have_the_same_chance(tokens: int):
-    """The stochastic budget: P(masked | word length) within 2 points for words of one to four tokens."""
-    examples = random_examples(2_000_000 // tokens, tokens, seed=1)
-    masked = run(examples, unit="word", budget="stochastic")
-    chosen = np.zeros(examples.units.size, bool)
-    chosen[masked.rows] = True
-    starts, sizes = words(examples)
-    for size in (1, 2, 3, 4):
-        assert abs(chosen[starts[sizes == size]].mean() - 0.15) < 0.006, size
-    assert abs(masked.rows.size / (examples.units != SPECIAL).sum() - 0.15) < 0.002
-
-
 def test_everything_can_be_masked():
     examples = random_examples(50, 32)
     for unit in ("token", "word"):

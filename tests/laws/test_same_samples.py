@@ -10,6 +10,7 @@ import torch
 from bertsmith.batch import Batch
 from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.cuts import CUTS
 from bertsmith.data.loader import stream
 from bertsmith.errors import BertsmithError, UsageError
 from tests.helpers import SPECIAL, memory_corpus, random_documents
@@ -17,13 +18,14 @@ from tests.helpers import SPECIAL, memory_corpus, random_documents
 CORPUS = memory_corpus(random_documents(60), random_documents(40, seed=1))
 PAIRS = CutConfig(length=64, copies=2)
 PACKED = CutConfig(name="full_sentences", length=64)
+ALL = [CutConfig(name=name, length=64, copies=2) for name in CUTS]
 WORDS = MaskingConfig(unit="word", budget="stochastic", copies=0)
 
 Sequence = tuple[list[int], list[int], list[tuple[int, int]], int]
 
 
 def source(cut: CutConfig = PAIRS, masking: MaskingConfig | None = None, **changes) -> BatchSource:
-    objectives = ("masked_lm", "pair") if cut.name == "next_sentence" else ("masked_lm",)
+    objectives = ("masked_lm", "pair") if cut.makes_pairs else ("masked_lm",)
     settings: dict[str, Any] = {"batch_size": 12, "seed": 3, "special": SPECIAL, "objectives": objectives} | changes
     return BatchSource(CORPUS, cut, masking or MaskingConfig(), **settings)
 
@@ -47,7 +49,11 @@ def steps(of: BatchSource, numbers: range) -> list[list[Sequence]]:
     return [sequences(of.step(number)) for number in numbers]
 
 
-@pytest.mark.parametrize(("cut", "masking"), [(PAIRS, MaskingConfig()), (PACKED, WORDS)])
+def cut_name(cut: object) -> str | None:
+    return cut.name if isinstance(cut, CutConfig) else None
+
+
+@pytest.mark.parametrize(("cut", "masking"), [*((cut, MaskingConfig()) for cut in ALL), (PACKED, WORDS)], ids=cut_name)
 @pytest.mark.parametrize("world", [2, 4, 5])
 @pytest.mark.parametrize("micro_batch", [0, 1, 3, 5])
 def test_ranks_and_micro_batches_share_the_same_samples(cut, masking, world: int, micro_batch: int):
@@ -57,26 +63,33 @@ def test_ranks_and_micro_batches_share_the_same_samples(cut, masking, world: int
         shares = [rank.step(step) for rank in ranks]
         assert len({len(share) for share in shares}) == 1  # every rank takes part in every micro-step
         assert sum((sequences(share) for share in shares), []) == wanted[step]
-        if micro_batch:
+        if micro_batch and not cut.equal_tokens:
             assert max(batch.lengths.numel() for share in shares for batch in share) <= micro_batch
 
 
+@pytest.mark.parametrize("cut", ALL, ids=cut_name)
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_workers_change_nothing(workers: int, tmp_path: Path):
-    wanted = steps(source(), range(2, 30))  # into the third epoch
-    streamed = stream(source(plans=tmp_path), 2, 30, workers)
-    assert [sequences(batches) for batches in streamed] == wanted
+def test_workers_change_nothing(cut: CutConfig, workers: int, tmp_path: Path):
+    whole = source(cut)
+    begin, end = 2, 2 * whole.steps_per_epoch(0) + 3  # into the third epoch
+    streamed = stream(source(cut, plans=tmp_path), begin, end, workers)
+    assert [sequences(batches) for batches in streamed] == steps(whole, range(begin, end))
 
 
-def test_steps_may_be_asked_in_any_order():
-    wanted = steps(source(), range(12))
-    late = source()
+@pytest.mark.parametrize("cut", ALL, ids=cut_name)
+def test_steps_may_be_asked_in_any_order(cut: CutConfig):
+    wanted = steps(source(cut), range(12))
+    late = source(cut)
     assert [sequences(late.step(step)) for step in reversed(range(12))] == wanted[::-1]
 
 
-def test_a_resumed_stream_goes_on_where_it_stopped():
-    whole = [sequences(batches) for batches in stream(source(), 0, 20, 0)]
-    resumed = [sequences(batches) for start in (0, 7, 14) for batches in stream(source(), start, start + 7, 0)]
+@pytest.mark.parametrize("cut", ALL, ids=cut_name)
+def test_a_resumed_stream_goes_on_where_it_stopped(cut: CutConfig, tmp_path: Path):
+    """Several resumes inside one epoch and over its end, with plans kept on disk."""
+    whole = [sequences(batches) for batches in stream(source(cut), 0, 20, 0)]
+    resumed = []
+    for start in (0, 7, 14):
+        resumed += [sequences(batches) for batches in stream(source(cut, plans=tmp_path), start, start + 7, 0)]
     assert resumed[:20] == whole
 
 

@@ -1,12 +1,12 @@
-"""The next_sentence cut against the published algorithm, written down plainly, and against its stated chances."""
+"""The cuts of pairs against the published algorithms, written down plainly, and against their stated chances."""
 
 import numpy as np
 import pytest
 
 from bertsmith.data.batches import BatchSource
-from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.config import PAIR_CUTS, CutConfig, CutName, MaskingConfig
 from bertsmith.data.cuts import cut_for
-from bertsmith.data.cuts.examples import A_START, A_STOP, B_START, B_STOP, LABEL, PART, SPECIAL, STARTS
+from bertsmith.data.cuts.examples import A_START, A_STOP, B_START, B_STOP, LABEL, PART
 from bertsmith.data.randomness import below_one, draw_one, key, uniform_one
 from tests.helpers import SPECIAL as IDS
 from tests.helpers import memory_corpus, random_documents
@@ -38,12 +38,16 @@ class Draws:
         return found[:count]
 
 
-def published(documents: list[list[list[int]]], number: int, room: int, draws: Draws) -> list[Segments]:
-    """create_instances_from_document of google-research/bert, line for line but for its masking."""
+def published(documents: list[list[list[int]]], number: int, room: int, draws: Draws, cut: CutName) -> list[Segments]:
+    """create_instances_from_document of google-research/bert and /albert, line for line but for its masking.
+
+    sentence_pair is not published as code; here it is BERT's with chunks of at most two sentences.
+    """
     document = documents[number]
     target = room
     short, length = draws.random(), draws.next()
-    if short < 0.1:
+    most = 2 if cut == "sentence_pair" else len(document)
+    if short < 0.1 and cut != "sentence_pair":
         target = 2 + below_one(length, room - 1)
     found: list[Segments] = []
     chunk: list[list[int]] = []
@@ -51,13 +55,14 @@ def published(documents: list[list[list[int]]], number: int, room: int, draws: D
     while i < len(document):
         chunk.append(document[i])
         current_length += len(document[i])
-        if i == len(document) - 1 or current_length >= target:
+        full = current_length >= target if cut != "sentence_pair" else len(chunk) == most
+        if i == len(document) - 1 or full:
             split, choice = draws.next(), draws.random()
             a_end = 1 + below_one(split, len(chunk) - 1) if len(chunk) >= 2 else 1
             tokens_a = [token for sentence in chunk[:a_end] for token in sentence]
             tokens_b: list[int] = []
-            is_random = len(chunk) == 1 or choice < 0.5
-            if is_random:
+            label = int(len(chunk) == 1 or choice < 0.5)
+            if len(chunk) == 1 or (cut != "sentence_order" and label):
                 other = number
                 for _ in range(10):
                     other = draws.randint(0, len(documents) - 1)
@@ -66,13 +71,15 @@ def published(documents: list[list[list[int]]], number: int, room: int, draws: D
                 start = draws.randint(0, len(documents[other]) - 1)
                 for sentence in documents[other][start:]:
                     tokens_b.extend(sentence)
-                    if len(tokens_b) >= target - len(tokens_a):
+                    if len(tokens_b) >= target - len(tokens_a) or cut == "sentence_pair":
                         break
                 i -= len(chunk) - a_end
             else:
                 tokens_b = [token for sentence in chunk[a_end:] for token in sentence]
+                if label:
+                    tokens_a, tokens_b = tokens_b, tokens_a
             truncate(tokens_a, tokens_b, room, draws)
-            found.append((tokens_a, tokens_b, int(is_random)))
+            found.append((tokens_a, tokens_b, label))
             chunk, current_length = [], 0
         i += 1
     return found
@@ -90,12 +97,15 @@ def truncate(tokens_a: list[int], tokens_b: list[int], room: int, draws: Draws) 
             del tokens[0 if front else -1]
 
 
+@pytest.mark.parametrize("separators", [1, 2])
 @pytest.mark.parametrize("length", [8, 24, 128])
-def test_rows_are_those_of_the_published_algorithm(length: int):
+@pytest.mark.parametrize("name", PAIR_CUTS)
+def test_rows_are_those_of_the_published_algorithm(name: CutName, length: int, separators: int):
     parts = [random_documents(60, seed=1), random_documents(40, seed=2, tokens=70), random_documents(1, seed=3)]
-    cut = cut_for(CutConfig(length=length), IDS, seed=5)
+    cut = cut_for(CutConfig(name=name, length=length), IDS, 5, separators)
     corpus = memory_corpus(*parts)
     rows = cut.plan(corpus, 0)
+    assert cut.lengths(corpus, rows).max() <= length
     found = []
     for row in rows:
         tokens = corpus.parts[row[PART]].token_ids
@@ -103,37 +113,51 @@ def test_rows_are_those_of_the_published_algorithm(length: int):
         found.append((a, b, int(row[LABEL])))
     wanted = []
     for number, documents in enumerate(parts):
-        part_key = key(5, "next_sentence", 0, number)
+        part_key = key(5, name, 0, number)
         for document in range(len(documents)):
             draws = Draws(np.uint64(draw_one(part_key, document)))
-            wanted += published(documents, document, length - 3, draws)
+            wanted += published(documents, document, length - 2 - separators, draws, name)
     assert found == wanted
 
 
-def test_examples_are_laid_out_as_bert_wants_them():
-    corpus = memory_corpus([[[5, 6, 7], [8, 9]], [[10], [12, 11]]])
-    cut = cut_for(CutConfig(length=16), IDS, 0)
-    rows = np.array([[0, 1, 3, 3, 5, 0], [0, 0, 3, 6, 8, 1]], dtype=np.int32)
-    examples = cut.build(corpus, rows)
-    assert examples.token_ids.tolist() == [2, 6, 7, 3, 8, 9, 3, 2, 5, 6, 7, 3, 12, 11, 3]
-    assert examples.type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1]
-    assert examples.lengths.tolist() == [7, 8] and examples.labels.tolist() == [0, 1]
-    # 6 continues the word of 5 in the text; where the cut fell between them it starts one
-    assert examples.units.tolist() == [2, STARTS, 1, 2, 1, 0, 2, 2, 1, 0, 1, 2, STARTS, 1, SPECIAL]
-    assert all(array.dtype == np.int64 for array in (examples.token_ids, examples.type_ids, examples.lengths))
-
-
-def test_unused_sentences_are_used_again():
-    """Every sentence is in exactly one A or true B, as long as nothing has to be truncated."""
+@pytest.mark.parametrize("name", PAIR_CUTS)
+def test_unused_sentences_are_used_again(name: CutName):
+    """Every sentence is in exactly one A or one B that is not random, as long as nothing has to be truncated."""
     documents = random_documents(200, seed=4, sentences=30, tokens=8)
     corpus = memory_corpus(documents)
-    rows = cut_for(CutConfig(length=256, short_probability=0.0), IDS, 0).plan(corpus, 0)
+    rows = cut_for(CutConfig(name=name, length=256, short_probability=0.0), IDS, 0).plan(corpus, 0)
     used = np.zeros(corpus.tokens, dtype=int)
     for row in rows:
         used[row[A_START] : row[A_STOP]] += 1
-        if row[LABEL] == 0:
+        if row[LABEL] == 0 or row[B_STOP] == row[A_START]:  # next, or swapped
             used[row[B_START] : row[B_STOP]] += 1
     assert (used == 1).all()
+
+
+def test_swapped_segments_are_neighbours():
+    corpus = memory_corpus(random_documents(2000, seed=6, sentences=40))
+    rows = cut_for(CutConfig(name="sentence_order", length=512, short_probability=0.0), IDS, 0).plan(corpus, 0)
+    in_order, swapped = rows[:, A_STOP] == rows[:, B_START], rows[:, B_STOP] == rows[:, A_START]
+    assert (rows[in_order, LABEL] == 0).all() and (rows[swapped, LABEL] == 1).all()
+    random = ~(in_order | swapped)  # chunks of one sentence, and pairs cut between A and B
+    assert 0 < random.mean() < 0.2
+    assert abs(swapped.sum() / (swapped | in_order).sum() - 0.5) < 0.02
+    never = CutConfig(name="sentence_order", random_probability=0.0)
+    assert (cut_for(never, IDS, 0).plan(corpus, 0)[:, LABEL] == 0).mean() > 0.9
+
+
+def test_a_sentence_pair_is_two_sentences():
+    corpus = memory_corpus(random_documents(300, seed=6))
+    part = corpus.parts[0]
+    rows = cut_for(CutConfig(name="sentence_pair", length=512), IDS, 0).plan(corpus, 0)
+    for start, stop in ((A_START, A_STOP), (B_START, B_STOP)):
+        first = np.searchsorted(part.sentences, rows[:, start])
+        assert (part.sentences[first] == rows[:, start]).all() and (part.sentences[first + 1] == rows[:, stop]).all()
+    document = np.searchsorted(part.document_tokens, rows[:, [A_START, B_START]], side="right")
+    true = rows[:, LABEL] == 0
+    assert (document[true, 0] == document[true, 1]).all() and (document[~true, 0] != document[~true, 1]).all()
+    assert (rows[true, A_STOP] == rows[true, B_START]).all()
+    assert 0.5 < 1 - true.mean() < 0.65  # the last sentence of a document has none to go on with
 
 
 def test_random_segments_come_from_other_documents():
@@ -188,10 +212,11 @@ def test_plans_repeat_after_their_copies():
     assert always_new.plan(corpus, 0).tolist() != always_new.plan(corpus, 3).tolist()
 
 
+@pytest.mark.parametrize("name", PAIR_CUTS)
 @pytest.mark.parametrize("documents", [[], [[[5]]], [[[5, 6, 7], [8, 9]]]])
-def test_tiny_corpora(documents: list[list[list[int]]]):
+def test_tiny_corpora(documents: list[list[list[int]]], name: CutName):
     corpus = memory_corpus(documents) if documents else memory_corpus()
-    cut = cut_for(CutConfig(), IDS, 0)
+    cut = cut_for(CutConfig(name=name), IDS, 0)
     rows = cut.plan(corpus, 0)
     assert rows.shape[1] == 6 and len(rows) >= len(documents)
     assert (rows[:, A_START] < rows[:, A_STOP]).all() and (rows[:, B_START] < rows[:, B_STOP]).all()
