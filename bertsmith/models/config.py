@@ -82,6 +82,14 @@ class EncoderConfig:
         """The group of a layer, both counted from 0; rounded as transformers does, so that odd divisions agree."""
         return int(layer / (self.layers / self.groups))
 
+    def owner_of(self, part: Literal["attention", "ffn"], number: int) -> int:
+        """The first layer whose weights of this part layer `number` uses; inner layers are counted one by one."""
+        layer, inner = divmod(number, self.inner_groups)
+        if self.shares(part):
+            group = self.group_of(layer)
+            layer = next(first for first in range(self.layers) if self.group_of(first) == group)
+        return layer * self.inner_groups + inner
+
     def check(self) -> None:
         """Raises UsageError when fields contradict each other or ask for more than MAX_PARAMETERS."""
         if self.hidden_size % self.heads:

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from bertsmith.batch import Batch
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.embeddings import Embeddings
-from bertsmith.models.layers import AttentionFunction, Layer, device_attention
+from bertsmith.models.layers import AttentionFunction, build_layers, device_attention
 from bertsmith.models.layout import layout_of
 
 
@@ -24,6 +24,7 @@ class Encoded(NamedTuple):
 class Encoder(nn.Module):
     """Works on a flat (tokens, hidden) matrix: no padding outside attention.
 
+    `layers` run in this order; those that share weights hold the same modules.
     `layers[i].compile(dynamic=True)` compiles one layer in place without changing any name. With
     `activation_checkpointing` set, training keeps only the layers' inputs and computes the rest again on the way back.
     `attention` is the function all layers use; an export sets its own.
@@ -34,7 +35,7 @@ class Encoder(nn.Module):
         self.activation_checkpointing = False
         self.attention: AttentionFunction = device_attention
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(build_layers(config))
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
 
     def forward(self, batch: Batch) -> Encoded:

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.models.huggingface import Assembly, assemble, config_from_json, config_to_json
+from bertsmith.models.assembly import Assembly, assemble, identity_names, places_of
+from bertsmith.models.huggingface import config_from_json, config_to_json
 from bertsmith.models.model import Model
 from bertsmith.models.untrusted import read_config, read_safetensors_header, regular_file
 from bertsmith.store import explain
@@ -26,7 +27,8 @@ def save_model(model: Model, folder: Path, *, pad_token_id: int) -> None:
     """Writes config.json and model.safetensors with all heads of the model into an existing folder.
 
     Weights are written in fp32, tied ones once, under the names transformers expects; it loads the folder without our
-    code. The caller adds the tokenizer and makes the folder atomic. BertsmithError when writing fails.
+    code (`huggingface.remarks` says what its classes cannot express). The caller adds the tokenizer and makes the
+    folder atomic. BertsmithError when writing fails, UsageError when the padding's id does not fit the positions.
     """
     values = config_to_json(model.config, tuple(model.heads), pad_token_id)
     try:
@@ -48,14 +50,27 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 
 def to_huggingface(model: Model) -> dict[str, Tensor]:
-    """The model's weights under Hugging Face's names: fp32, on the CPU, stacked ones split."""
-    names = model.family.names
+    """The model's weights under Hugging Face's names: fp32, on the CPU, stacked ones split.
+
+    Weights that layers share here are there as often as their class has them.
+    """
+    places = places_of(model)
     tensors: dict[str, Tensor] = {}
-    for ours, parameter in model.named_parameters():
-        theirs = names.translate(ours)
-        parts = parameter.detach().to("cpu", torch.float32).chunk(len(theirs))
-        tensors.update((name, part.contiguous()) for name, part in zip(theirs, parts, strict=True))
+    written: set[int] = set()
+    for ours, parameter in model.named_parameters(remove_duplicate=False):
+        parts = parameter.detach().to("cpu", torch.float32).chunk(len(places[ours]))
+        for name, part in zip(places[ours], parts, strict=True):
+            if name not in tensors:  # the file format refuses two names for the same memory
+                tensors[name] = part.clone() if id(parameter) in written else part.contiguous()
+        written.add(id(parameter))
+    if identity := identity_names(model.config):
+        tensors.update(zip(identity, _identity(model.config.hidden_size), strict=True))
     return tensors
+
+
+def _identity(width: int) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear map that changes nothing."""
+    return torch.eye(width), torch.zeros(width)
 
 
 def load_model(path: Path, heads: Sequence[str] | None = None) -> Model:
@@ -71,14 +86,11 @@ def load_model(path: Path, heads: Sequence[str] | None = None) -> Model:
     config = config_from_json(read_config(config_path), config_path)
     weights_path = regular_file(path, WEIGHTS)
     assembly = assemble(config, read_safetensors_header(weights_path), heads, weights_path)
-    model = assembly.model.to_empty(device="cpu")
-    model.trained_heads = assembly.heads
     try:
-        with safe_open(weights_path, framework="pt") as file, torch.no_grad():
-            _copy_weights(model, assembly, file.get_tensor, weights_path)
+        with safe_open(weights_path, framework="pt") as file:
+            return fill(assembly, file.get_tensor, weights_path)
     except (SafetensorError, OSError) as error:
         raise BertsmithError(f"{weights_path}: cannot be read ({str(error)[:200]})") from error
-    return model.eval()
 
 
 def _require_model(folder: Path) -> None:
@@ -93,18 +105,32 @@ def _require_model(folder: Path) -> None:
     if WEIGHTS + ".index.json" in names:
         raise UsageError(f"{folder}: its weights are split over several files; only a single {WEIGHTS} is read")
     if other := sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))):
-        raise UsageError(f"{folder}: its weights are in {other[0]}, which can run code; only {WEIGHTS} is read")
+        raise UsageError(
+            f"{folder}: its weights are in {other[0]}, which may run code when read; only {WEIGHTS} is read here "
+            "(`bertsmith import FOLDER --out MODEL` reads a pytorch_model.bin safely)"
+        )
     raise UsageError(f"{folder}: holds no weights ({WEIGHTS} is missing)")
 
 
-def _copy_weights(model: Model, assembly: Assembly, read: Callable[[str], Tensor], path: Path) -> None:
-    """Copied, not mapped: tensors of a mapped file are not aligned as torch's kernels like them."""
+def fill(assembly: Assembly, read: Callable[[str], Tensor], path: Path) -> Model:
+    """The assembled model with the weights that `read` returns by their names in the file, in evaluation mode.
+
+    They are copied, not mapped: tensors of a mapped file are not aligned as torch's kernels like them.
+    """
     for second, first in assembly.tied:
         if not torch.equal(read(second), read(first)):
             raise BertsmithError(f"{path}: {second} differs from {first}; here the two are one weight")
-    for ours, parameter in model.named_parameters():
-        sources = assembly.sources[ours]
-        for name, part in zip(sources, parameter.chunk(len(sources)), strict=True):
-            part.copy_(read(name))
-            if not torch.isfinite(part).all():
-                raise BertsmithError(f"{path}: {name} holds values that are not finite")
+    for name in assembly.identity:
+        weight = read(name).float()
+        if not torch.equal(weight, _identity(len(weight))[weight.dim() == 1]):
+            raise BertsmithError(f"{path}: {name} changes the embeddings; config.json says there is no mapping")
+    model = assembly.model.to_empty(device="cpu")
+    model.trained_heads = assembly.heads
+    with torch.no_grad():
+        for ours, parameter in model.named_parameters():
+            sources = assembly.sources[ours]
+            for name, part in zip(sources, parameter.chunk(len(sources)), strict=True):
+                part.copy_(read(name))
+                if not torch.isfinite(part).all():
+                    raise BertsmithError(f"{path}: {name} holds values that are not finite")
+    return model.eval()

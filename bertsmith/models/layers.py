@@ -78,15 +78,21 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """One post-LayerNorm encoder layer: each part's output is dropped out, added to its input and normalised."""
+    """One post-LayerNorm encoder layer: each part's output is dropped out, added to its input and normalised.
 
-    def __init__(self, config: EncoderConfig) -> None:
+    It is put together from two parts that other layers may use too, each with the LayerNorm that follows it.
+    """
+
+    def __init__(
+        self,
+        attention: tuple[SelfAttention, nn.LayerNorm],
+        feed_forward: tuple[FeedForward, nn.LayerNorm],
+        probability: float,
+    ) -> None:
         super().__init__()
-        self.probability = config.dropout
-        self.attention = SelfAttention(config)
-        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.probability = probability
+        self.attention, self.attention_norm = attention
+        self.feed_forward, self.feed_forward_norm = feed_forward
 
     def forward(self, hidden_states: Tensor, layout: Layout, attend: AttentionFunction) -> Tensor:
         """(tokens, hidden) -> (tokens, hidden)."""
@@ -95,3 +101,20 @@ class Layer(nn.Module):
         hidden_states = self.attention_norm(hidden_states + attended)
         transformed = dropout(self.feed_forward(hidden_states), probability)
         return self.feed_forward_norm(hidden_states + transformed)
+
+
+def build_layers(config: EncoderConfig) -> list[Layer]:
+    """All layers in the order in which they run. Shared parts are the same modules in every layer of a group."""
+    numbers = range(config.layers * config.inner_groups)
+    attention_owners = [config.owner_of("attention", number) for number in numbers]
+    feed_forward_owners = [config.owner_of("ffn", number) for number in numbers]
+    attentions = {owner: (SelfAttention(config), _norm(config)) for owner in dict.fromkeys(attention_owners)}
+    feed_forwards = {owner: (FeedForward(config), _norm(config)) for owner in dict.fromkeys(feed_forward_owners)}
+    return [
+        Layer(attentions[attention_owners[number]], feed_forwards[feed_forward_owners[number]], config.dropout)
+        for number in numbers
+    ]
+
+
+def _norm(config: EncoderConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)

@@ -53,7 +53,7 @@ class Model(nn.Module):
         return head, self.encoder.embeddings.words.weight
 
     def pair(self, pooled: Tensor) -> Tensor:
-        """(sequences, hidden) -> logits (sequences, 2); class 0 = is next, 1 = random."""
+        """(sequences, hidden) -> logits (sequences, 2); class 0 = is next or in order, 1 = random or swapped."""
         return self.heads["pair"](pooled)
 
 
@@ -66,9 +66,13 @@ def skeleton(config: EncoderConfig, heads: Sequence[str], *, pooler: bool = Fals
     if config.family not in FAMILIES:
         raise UsageError(f"model.family = {config.family!r} is not one of {', '.join(FAMILIES)}")
     config.check()
+    family = FAMILIES[config.family]
+    family.check(config)
     for name in heads:
         if name not in HEADS:
             raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")
+        if name not in family.heads:
+            raise UsageError(f"head {name!r}: with model.family = {family.name!r} there is none")
     with torch.device("meta"):
         return Model(config, heads, pooler=pooler)
 
@@ -84,6 +88,7 @@ PARTS = {
     "encoder.embeddings.words": "word_embeddings",
     "encoder.embeddings.positions": "position_embeddings",
     "encoder.embeddings.types": "type_embeddings",
+    "encoder.embeddings.mapping": "embedding_mapping",
     "encoder.pooler": "pooler",
     "heads.masked_lm": "masked_lm_head",
     "heads.pair": "pair_head",

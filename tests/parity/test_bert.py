@@ -149,13 +149,13 @@ def test_same_loss_and_gradients() -> None:
     outputs.loss.backward()
 
     for ours_name, parameter in ours.named_parameters():
-        names = ours.family.names.translate(ours_name)
+        names = ours.family.names.translate(ours_name, ours.config)
         expected = torch.cat([gradient(theirs.get_parameter(name)) for name in names])
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-5, msg=ours_name)
 
 
 def test_name_table_is_a_bijection_onto_their_names() -> None:
     ours, theirs = tiny_model(), transformers.BertForPreTraining(their_config())
-    translated = [name for parameter, _ in ours.named_parameters() for name in ours.family.names.translate(parameter)]
+    translated = [name for parameter, _ in ours.named_parameters() for name in ours.family.names.translate(parameter, ours.config)]
     assert len(translated) == len(set(translated))
     assert set(translated) == {name for name, _ in theirs.named_parameters()}

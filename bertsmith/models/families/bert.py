@@ -36,6 +36,7 @@ NAMES = NameTable(
 
 BERT = Family(
     name="bert",
+    model_types=("bert",),
     base=EncoderConfig(family="bert"),
     has_pooler=True,
     names=NAMES,

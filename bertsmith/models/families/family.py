@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
+from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 
 
@@ -13,8 +15,9 @@ from bertsmith.models.config import EncoderConfig
 class NameTable:
     """Our parameter names to Hugging Face's.
 
-    modules: our module name -> theirs; `{layer}` stands for the layer's number. Several names mean that our tensor is
-        theirs stacked along the first axis, in this order (query, key, value).
+    modules: our module name -> theirs; `{layer}` stands for the layer's number, `{group}` and `{inner}` for its group
+        and its place among inner layers. Several names mean that our tensor is theirs stacked along the first axis, in
+        this order (query, key, value).
     base_prefix: what a base class (no head) leaves out of its names on disk.
     tied: their second name of a weight -> its first name. Never written; when read it must be equal.
     ignored: buffers that older versions wrote.
@@ -27,33 +30,48 @@ class NameTable:
     ignored: frozenset[str]
     legacy: Mapping[str, str]
 
-    def translate(self, name: str) -> tuple[str, ...]:
-        """Their names for our parameter of this name."""
+    def translate(self, name: str, config: EncoderConfig) -> tuple[str, ...]:
+        """Their names for our parameter of this name in an encoder of this shape."""
         module, _, ending = name.rpartition(".")
-        layer = re.search(r"\.layers\.(\d+)\.", module)
-        if layer is None:
+        numbered = re.search(r"\.layers\.(\d+)\.", module)
+        if numbered is None:
             return tuple(f"{theirs}.{ending}" for theirs in self.modules[module])
-        template = module.replace(layer.group(0), ".layers.{layer}.")
-        return tuple(f"{theirs}.{ending}".replace("{layer}", layer.group(1)) for theirs in self.modules[template])
+        layer, inner = divmod(int(numbered.group(1)), config.inner_groups)
+        places = {"layer": layer, "group": config.group_of(layer), "inner": inner}
+        template = module.replace(numbered.group(0), ".layers.{layer}.")
+        return tuple(f"{theirs.format(**places)}.{ending}" for theirs in self.modules[template])
 
     def modern(self, name: str, has_prefix: bool) -> str:
         """Today's full name of a weight found on disk."""
         for old, new in self.legacy.items():
             if name.endswith(old):
                 name = name.removesuffix(old) + new
-        return name if has_prefix or name.startswith("cls.") else self.base_prefix + name
+        of_head = name.split(".")[0] in self._head_prefixes
+        return name if has_prefix or of_head else self.base_prefix + name
+
+    @cached_property
+    def _head_prefixes(self) -> frozenset[str]:
+        heads = (several for ours, several in self.modules.items() if ours.startswith("heads."))
+        return frozenset(theirs.split(".")[0] for several in heads for theirs in several)
 
 
 @dataclass(frozen=True)
 class Family:
-    """name: as in `model.family`. base: the published base config. has_pooler: whether its base class has one.
+    """One family of encoders.
 
-    architectures: heads, sorted -> the Hugging Face class that has exactly these.
-    settings: their key in config.json -> our field. values: their word -> ours, for fields that hold a word.
+    name: as in `model.family`. model_types: `model_type` of config.json; the first is written, all are read.
+    base: what a key that is missing in config.json means, as in transformers, and what a field has to be for which the
+        family has no setting. has_pooler: whether its base class has one.
+    architectures: heads, sorted -> the Hugging Face class that has these. beyond: heads that no class of theirs has; it
+        passes their weights over.
+    settings: their key in config.json -> our field. activations: their word -> ours.
     fixed: their keys that must hold this value when present, since the encoder here is built so.
+    own: our fields that no key of theirs holds one to one.
+    positions_after_padding: positions are counted from `pad_token_id` + 1.
     """
 
     name: str
+    model_types: tuple[str, ...]
     base: EncoderConfig
     has_pooler: bool
     names: NameTable
@@ -61,3 +79,37 @@ class Family:
     settings: Mapping[str, str]
     activations: Mapping[str, str]
     fixed: Mapping[str, object]
+    own: frozenset[str] = frozenset()
+    beyond: frozenset[str] = frozenset()
+    positions_after_padding: bool = False
+
+    @property
+    def heads(self) -> frozenset[str]:
+        """The heads that models of this family may have."""
+        return frozenset(head for heads in self.architectures for head in heads)
+
+    def check(self, config: EncoderConfig) -> None:
+        """UsageError for a field of a resolved config that the family does not have."""
+        base = replace(self.base, hidden_size=config.hidden_size).resolved()
+        variable = {"family", *self.settings.values(), *self.own}
+        for field in fields(config):
+            found, only = getattr(config, field.name), getattr(base, field.name)
+            if field.name not in variable and found != only:
+                raise UsageError(f"model.{field.name} = {found!r}: with model.family = {self.name!r} it is {only!r}")
+        if config.activation not in self.activations.values():
+            known = " or ".join(dict.fromkeys(self.activations.values()))
+            raise UsageError(
+                f"model.activation = {config.activation!r}: with model.family = {self.name!r} it is {known}"
+            )
+
+    def on_disk(self, config: EncoderConfig) -> EncoderConfig:
+        """The same function as Hugging Face's class spells it, for a resolved config.
+
+        A class whose layers always share their weights has one group a layer where ours do not share all of them, and
+        the mapping that it always has maps to itself where ours has none.
+        """
+        if self.base.sharing == "none":
+            return config
+        groups = config.groups if config.sharing == "all" else config.layers
+        mapping = self.base.embedding_mapping
+        return replace(config, sharing=self.base.sharing, groups=groups, embedding_mapping=mapping).resolved()
