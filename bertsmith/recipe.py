@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from bertsmith import config
-from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.config import PAIR_CUTS, CutConfig, MaskingConfig
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.objectives.config import ObjectivesConfig
@@ -60,8 +60,8 @@ class Recipe:
                 )
         if "pair" in self.objectives.use and not self.cut.makes_pairs:
             raise UsageError(
-                "objectives.use: pair needs a cut that makes pairs; "
-                'set cut.name = "next_sentence" or objectives.use = ["masked_lm"]'
+                f"objectives.use: pair needs a cut that makes pairs; "
+                f'set cut.name to one of {", ".join(PAIR_CUTS)}, or objectives.use = ["masked_lm"]'
             )
 
 

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bertsmith import config
 from bertsmith.errors import UsageError
+from bertsmith.models.model import count_parameters
+from bertsmith.objectives.table import OBJECTIVES
 from bertsmith.recipe import FOLDER, Recipe, find_recipe, load_recipe, shipped
 from bertsmith.training.config import BUDGETS
 
-CPU_SIZES = ("bert-tiny", "bert-mini", "bert-small", "bert-medium")
+SIZES = ("tiny", "mini", "small")
+CPU_SIZES = (
+    *(f"{family}-{size}" for family in ("bert", "albert", "roberta") for size in SIZES),
+    *(f"roberta-wwm-{size}-chinese" for size in SIZES),
+    "bert-medium",
+    "bert-mini-chinese",
+)
+LARGE_SIZES = (
+    *("bert-base", "bert-large", "bert-xlarge", "bert-base-chinese"),
+    *("albert-base", "albert-large", "albert-xlarge", "albert-xxlarge"),
+    *("roberta-base", "roberta-large", "roberta-wwm-chinese", "roberta-wwm-large-chinese"),
+)
+PUBLISHED_PARAMETERS = {  # of the base class, with its pooler, and of what is pretrained
+    "bert-base-chinese": (102_267_648, 102_882_442),
+    "albert-base": (11_683_584, 11_813_810),
+    "albert-large": (17_683_968, 17_847_474),
+    "albert-xlarge": (58_724_864, 59_021_490),
+    "albert-xxlarge": (222_595_584, 223_158_450),
+    "roberta-base": (124_645_632, 124_697_433),
+    "roberta-large": (355_359_744, 355_412_057),
+    "roberta-wwm-chinese": (102_267_648, 102_290_312),
+    "roberta-wwm-large-chinese": (325_522_432, 325_545_608),
+}
 
 
 def write(folder: Path, text: str, name: str = "my.toml") -> Path:
@@ -27,7 +52,7 @@ def test_every_shipped_recipe_loads(name: str) -> None:
     assert recipe.name == name
     assert recipe.description
     assert sum(bool(getattr(recipe.training, unit)) for unit in BUDGETS) == 1
-    assert recipe.model.hidden_size == 64 * recipe.model.heads
+    assert recipe.model.hidden_size == (128 if name == "albert-xlarge" else 64) * recipe.model.heads
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -37,8 +62,11 @@ def test_what_a_run_records_is_the_same_recipe(name: str, tmp_path: Path) -> Non
 
 
 def test_shipped_goes_from_small_to_large() -> None:
-    assert shipped() == [*CPU_SIZES, "bert-base", "bert-large", "bert-xlarge"]
-    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == sorted(shipped())
+    names = shipped()
+    assert sorted(names) == sorted([*CPU_SIZES, *LARGE_SIZES]) == sorted(path.stem for path in FOLDER.glob("*.toml"))
+    assert names[0].endswith("-tiny")
+    assert set(names[: len(CPU_SIZES)]) == set(CPU_SIZES)
+    assert names[-1] == "albert-xxlarge"
 
 
 def test_base_and_large_keep_the_published_values() -> None:
@@ -54,6 +82,49 @@ def test_base_and_large_keep_the_published_values() -> None:
         assert recipe.objectives.use == ("masked_lm", "pair")
 
 
+@pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
+def test_recipes_build_what_was_published(name: str) -> None:
+    recipe = load_recipe(name)
+    heads = tuple(dict.fromkeys(head for use in recipe.objectives.use for head in OBJECTIVES[use].heads))
+    counted = count_parameters(recipe.model, heads)
+    assert (counted["encoder"], counted["total"]) == PUBLISHED_PARAMETERS[name]
+
+
+def test_albert_is_trained_as_published() -> None:
+    for name in ("albert-base", "albert-large", "albert-xlarge", "albert-xxlarge"):
+        recipe = load_recipe(name)
+        training = recipe.training
+        assert (training.steps, training.batch_size, training.learning_rate) == (125_000, 4096, 0.00176)
+        assert (training.warmup, training.optimizer, training.epsilon) == (3125, "lamb", 1e-6)
+        assert (training.weight_decay, training.clip, recipe.model.dropout) == (0.01, 1.0, 0.0)
+        assert (recipe.model.embedding_size, recipe.model.sharing, recipe.model.groups) == (128, "all", 1)
+        assert (recipe.cut.name, recipe.cut.length, recipe.masking.unit) == ("sentence_order", 512, "ngram")
+        assert (recipe.masking.ngram_max, recipe.masking.max_predictions) == (3, 20)
+
+
+@pytest.mark.parametrize(("name", "rate", "warmup"), [("roberta-base", 6e-4, 24_000), ("roberta-large", 4e-4, 30_000)])
+def test_roberta_is_trained_as_published(name: str, rate: float, warmup: int) -> None:
+    recipe = load_recipe(name)
+    training = recipe.training
+    assert (training.learning_rate, training.warmup) == (rate, warmup)
+    assert (training.steps, training.batch_size, training.optimizer) == (500_000, 8192, "adamw")
+    assert (training.beta1, training.beta2, training.epsilon) == (0.9, 0.98, 1e-6)
+    assert (training.weight_decay, training.decay_exclusions, training.clip) == (0.01, (), 0.0)
+    assert (recipe.model.dropout, recipe.model.layer_norm_eps, recipe.model.token_types) == (0.1, 1e-5, 1)
+    assert (recipe.cut.name, recipe.cut.length, recipe.objectives.use) == ("full_sentences", 512, ("masked_lm",))
+    assert (recipe.masking.budget, recipe.masking.copies, recipe.masking.unit) == ("stochastic", 0, "token")
+    assert (recipe.tokenizer.kind, recipe.tokenizer.lowercase) == ("byte_bpe", False)
+
+
+def test_chinese_whole_words_are_trained_as_published() -> None:
+    recipe = load_recipe("roberta-wwm-chinese")
+    training = recipe.training
+    assert (training.steps, training.batch_size, training.learning_rate) == (1_000_000, 384, 1e-4)
+    assert (training.warmup, training.optimizer) == (10_000, "adamw")
+    assert (recipe.cut.length, recipe.long_phase.share, recipe.objectives.use) == (512, 0.0, ("masked_lm",))
+    assert (recipe.masking.unit, recipe.masking.treatment, recipe.masking.copies) == ("word", "token", 0)
+
+
 def test_cpu_sizes_learn_in_short_runs() -> None:
     """The published schedule leaves a small model at its initial loss; see docs/results.md."""
     for name in CPU_SIZES:
@@ -64,6 +135,19 @@ def test_cpu_sizes_learn_in_short_runs() -> None:
         assert recipe.model.dropout == recipe.model.attention_dropout == 0
         assert recipe.tokenizer.size == "auto"
         assert recipe.long_phase.share == 0
+        assert (recipe.training.batch_size, recipe.cut.length, recipe.training.micro_batch) == (16, 128, 0)
+        assert (recipe.training.beta2, recipe.training.output_bias, recipe.training.clip) == (0.98, "unigram", 1.0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_cpu_sizes_of_all_families_are_trained_alike(size: str) -> None:
+    bert = load_recipe(f"bert-{size}")
+    for name in (f"albert-{size}", f"roberta-{size}", f"roberta-wwm-{size}-chinese"):
+        recipe = load_recipe(name)
+        kept = {"decay_exclusions": bert.training.decay_exclusions}
+        assert replace(recipe.training, **kept) == bert.training
+        for field in ("hidden_size", "layers", "heads", "dropout"):
+            assert getattr(recipe.model, field) == getattr(bert.model, field)
 
 
 @pytest.mark.parametrize("unit", BUDGETS)

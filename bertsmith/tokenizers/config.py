@@ -12,7 +12,10 @@ from pydantic import Field
 class TokenizerConfig:
     """The tokenizer that `prepare` trains; the defaults are those of bert-base-uncased."""
 
-    kind: Literal["wordpiece"] = field(default="wordpiece", metadata={"help": "wordpiece: BERT's"})
+    kind: Literal["wordpiece", "byte_bpe", "unigram"] = field(
+        default="wordpiece",
+        metadata={"help": "wordpiece: BERT's; byte_bpe: RoBERTa's; unigram: ALBERT's SentencePiece"},
+    )
     size: Annotated[int, Field(ge=16, le=1_000_000)] | Literal["auto"] = field(
         default="auto",
         metadata={"help": "entries of the vocabulary at most; auto: 4k, 8k, 16k or 30k, by the amount of text"},

@@ -11,12 +11,7 @@ import torch
 from bertsmith.models.folder import load_model
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.pretraining import pretrain
-from tests.tiny_runs import bertsmith, make_corpus, pretrain_arguments, tiny_plan, without_dropout, write_recipe
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+from tests.tiny_runs import bertsmith, pretrain_arguments, tiny_plan, without_dropout, write_recipe
 
 
 def assert_same_training(one: Path, other: Path) -> None:

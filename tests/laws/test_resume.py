@@ -14,16 +14,11 @@ from bertsmith import store
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.pretraining import pretrain
-from tests.tiny_runs import TIMES, make_corpus, tiny_plan
+from tests.tiny_runs import TIMES, tiny_plan
 
 
 class Killed(BaseException):
     """Ends a run where SIGKILL would, without a chance to save; tests/end_to_end does it with the signal itself."""
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus")
 
 
 def train_with_kills(
