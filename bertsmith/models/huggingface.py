@@ -101,8 +101,8 @@ def _family_of(values: Mapping[str, Any], path: Path) -> Family:
 
 def _settings(values: Mapping[str, Any], family: Family, path: Path) -> dict[str, Any]:
     """Our fields as config.json has them, not yet checked; positions still count the rows before the first."""
-    base = family.base.resolved()
-    found = {**asdict(base), "embedding_size": family.base.embedding_size}
+    base = family.base
+    found = {**asdict(base), "intermediate_size": base.resolved().intermediate_size}
     found["max_positions"] += base.position_offset
     found.update({ours: values[theirs] for theirs, ours in family.settings.items() if theirs in values})
     theirs = next(theirs for theirs, ours in family.settings.items() if ours == "activation")
