@@ -20,7 +20,8 @@ from bertsmith.tokenizers.tokenizer import Tokenizer
 
 SAMPLED = 8192  # sequences that the shares of masking are measured on
 SHOWN = 5  # sequences drawn with their masks
-WORD_LENGTHS = (1, 2, 3, 4)
+WORD_LENGTHS = (1, 2, 3, 4)  # in characters
+MOST_TOKENS = 12  # of a word that is so short: byte-level tokenizers need up to three for a Han character
 
 STYLES = {"special": "dim", "masked": "bold yellow", "replaced": "bold magenta", "kept": "bold cyan"}
 
@@ -63,31 +64,45 @@ def masking_figures(sample: Drawn, tokenizer: Tokenizer) -> dict[str, Any]:
     """Measured on real sequences: how many tokens are predicted, and what becomes of them.
 
     rate: predicted ÷ maskable tokens. mask, random, keep: shares of the predicted. by_word_length: for words of 1 to 4
-    tokens the share of their tokens that is predicted (null where there are no such words). partial_words: words of
+    characters the share of their tokens that is predicted (null where there are no such words). partial_words: words of
     which some tokens are predicted and others not.
     """
     examples, masked = sample
     predicted = np.zeros(len(examples.token_ids), dtype=bool)
     predicted[masked.rows] = True
-    words = np.cumsum(examples.units != CONTINUES) - 1
     maskable = examples.units != SPECIAL
-    sizes = np.bincount(words, weights=maskable).astype(np.int64)
-    hits = np.bincount(words, weights=predicted).astype(np.int64)
+    starts = np.flatnonzero(examples.units != CONTINUES)
+    sizes = np.diff(starts, append=len(predicted))
+    hits = np.add.reduceat(predicted, starts, dtype=np.int64) if len(starts) else sizes
+    words = maskable[starts]
+    lengths = word_lengths(examples.token_ids, starts[words], sizes[words], tokenizer)
     seen = masked.token_ids[masked.rows]
     hidden, kept = seen == tokenizer.special.mask, seen == masked.labels
     total = max(1, len(seen))
     return {
-        "rate": len(seen) / max(1, int(maskable.sum())),
+        "rate": int(predicted[maskable].sum()) / max(1, int(maskable.sum())),
         "mask": int(hidden.sum()) / total,
         "random": int((~hidden & ~kept).sum()) / total,
         "keep": int(kept.sum()) / total,
-        "by_word_length": {str(n): _share(hits[sizes == n], n) for n in WORD_LENGTHS},
+        "by_word_length": {str(n): _share(hits[words][lengths == n], sizes[words][lengths == n]) for n in WORD_LENGTHS},
         "partial_words": int(((hits > 0) & (hits < sizes)).sum()),
     }
 
 
-def _share(hits: np.ndarray, size: int) -> float | None:
-    return float(hits.sum() / (len(hits) * size)) if len(hits) else None
+def _share(hits: np.ndarray, sizes: np.ndarray) -> float | None:
+    return float(hits.sum() / sizes.sum()) if len(sizes) else None
+
+
+def word_lengths(token_ids: np.ndarray, starts: np.ndarray, sizes: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """Characters of each word (words,), given where its tokens start and how many they are; 0 = too many tokens."""
+    lengths = np.zeros(len(starts), dtype=np.int64)
+    for size in range(1, MOST_TOKENS + 1):
+        of_size = np.flatnonzero(sizes == size)
+        if len(of_size):
+            rows = token_ids[starts[of_size, None] + np.arange(size)]
+            distinct, which = np.unique(rows, axis=0, return_inverse=True)
+            lengths[of_size] = np.array([len(tokenizer.decode(row).strip()) for row in distinct])[which.reshape(-1)]
+    return lengths
 
 
 def render_parameters(parameters: Mapping[str, Any]) -> str:
@@ -113,8 +128,8 @@ def render_corpus(values: Mapping[str, Any], color: bool) -> str:
             ["of these: left as it was", f"{masking['keep']:.1%}"],
         ]
         for size, share in masking["by_word_length"].items():
-            tokens = "token" if size == "1" else "tokens"
-            figures.append([f"predicted, in words of {size} {tokens}", "none" if share is None else f"{share:.2%}"])
+            characters = "character" if size == "1" else "characters"
+            figures.append([f"predicted, in words of {size} {characters}", "none" if share is None else f"{share:.2%}"])
         figures.append(["words predicted in part", f"{masking['partial_words']:,}"])
         blocks.append(render_table("masking, measured", figures, ["", ""]))
         blocks.append(draw_lines(values["lines"], color))
