@@ -7,20 +7,19 @@ Every function returns what `--json` prints. `flags` are fields of the recipe as
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsmith import config, console, store
+from bertsmith import config, console, looking, store
 from bertsmith.data.config import CutConfig
-from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.recipe import Recipe, find_recipe, load_recipe, shipped
+from bertsmith.errors import BertsmithError
+from bertsmith.recipe import load_recipe
 from bertsmith.text.config import TextConfig
 
 if TYPE_CHECKING:
     from bertsmith.serving.predictor import Predictor
-    from bertsmith.text.skipped import Skipped
 
 Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
@@ -108,24 +107,25 @@ class EvaluationConfig:
 def evaluate_mlm(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:
     """Loss, accuracy and bits per character of a model over hidden words of a text it has not seen."""
     from bertsmith.tasks.masked_lm import evaluate_masked_lm
+    from bertsmith.tasks.texts import documents
     from bertsmith.tasks.trained import load_trained
 
     chosen = _evaluation(flags)
     trained = load_trained(model)
-    lines = replace(chosen.text, sentences="line")  # nothing is gained by splitting lines that are joined again
-    documents = _documents(data, lines)
-    return evaluate_masked_lm(trained.model, trained.tokenizer, documents, seed, trained.max_length)
+    lines = documents(data, replace(chosen.text, sentences="line"))  # split lines would only be joined again
+    return evaluate_masked_lm(trained.model, trained.tokenizer, lines, seed, trained.max_length)
 
 
 def evaluate_pairs(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:
     """Accuracy and loss of a model that tells true pairs of segments from false ones."""
     from bertsmith.tasks.pairs import evaluate_pairs as judge
+    from bertsmith.tasks.texts import documents
     from bertsmith.tasks.trained import load_trained
 
     chosen = _evaluation(flags)
     trained = load_trained(model)
-    documents = _documents(data, chosen.text)
-    return judge(trained.model, trained.tokenizer, documents, chosen.cut, seed, trained.max_length)
+    sentences = documents(data, chosen.text)
+    return judge(trained.model, trained.tokenizer, sentences, chosen.cut, seed, trained.max_length)
 
 
 def evaluate_minimal_pairs(model: str | Path, data: Sequence[str], seed: int = 0, limit: int = 0) -> Result:
@@ -135,6 +135,7 @@ def evaluate_minimal_pairs(model: str | Path, data: Sequence[str], seed: int = 0
     """
     from bertsmith.tasks.minimal_pairs import evaluate_minimal_pairs as score
     from bertsmith.tasks.pair_files import read_pairs
+    from bertsmith.tasks.texts import tell
     from bertsmith.tasks.trained import load_trained
     from bertsmith.text.skipped import Skipped
 
@@ -142,31 +143,12 @@ def evaluate_minimal_pairs(model: str | Path, data: Sequence[str], seed: int = 0
     pairs = read_pairs(data, skipped, limit, seed)
     trained = load_trained(model)
     result = score(trained.model, trained.tokenizer, pairs, trained.max_length, skipped)
-    _tell_skipped(skipped)
+    tell(skipped)
     return result
 
 
 def _evaluation(flags: Flags | None) -> EvaluationConfig:
     return config.build(EvaluationConfig, config.parse_overrides(EvaluationConfig, flags or {}), "")
-
-
-def _documents(paths: Sequence[str], text: TextConfig) -> Iterator[list[str]]:
-    """Clean sentences of each document; what was skipped is told at the end."""
-    from bertsmith.text.documents import Skipped, find, read
-    from bertsmith.text.sentences import sentences_of
-
-    skipped = Skipped(fail=text.on_bad == "fail")
-    for source in find(paths):
-        for document in read(source, text, skipped):
-            sentences = sentences_of(document.lines, text)
-            if sentences:
-                yield sentences
-    _tell_skipped(skipped)
-
-
-def _tell_skipped(skipped: Skipped) -> None:
-    for reason, count in skipped.counts.items():
-        console.warn(f"{count} times {reason}, first at {skipped.examples[reason][0]}")
 
 
 def fill_mask(model: str | Path, texts: Sequence[str], top_k: int = 5) -> list[Any]:
@@ -193,76 +175,17 @@ def inspect(subject: str, recipe: str = "", flags: Flags | None = None) -> Resul
 
     `recipe` (of a corpus): whose cut and masking to draw; the one it was prepared with when "".
     """
-    from bertsmith.report import inspection
-
-    path = Path(subject)
-    if (path / store.MANIFEST).is_file() and not (path / "config.json").is_file():
-        return _inspect_corpus(path, recipe, flags)
-    if recipe:
-        raise UsageError(f"--recipe: {subject} is no corpus; only a corpus is drawn with a recipe's masks")
-    if (path / "config.json").is_file() or (path / "model" / "config.json").is_file():
-        from bertsmith.models.folder import load_model
-        from bertsmith.tasks.trained import model_folder
-
-        if flags:
-            raise UsageError(f"--{next(iter(flags))}: {subject} is a model, whose fields are what they are")
-        model = load_model(model_folder(path))
-        return inspection.inspect_encoder(model.config, model.trained_heads)
-    if path.is_dir() and not (path / "recipe.toml").is_file():
-        raise UsageError(f"{subject}: holds no corpus, no model and no run")
-    from bertsmith.objectives.table import OBJECTIVES
-
-    chosen = load_recipe(subject, flags)
-    heads = dict.fromkeys(head for name in chosen.objectives.use for head in OBJECTIVES[name].heads)
-    return inspection.inspect_encoder(chosen.model, tuple(heads))
-
-
-def _inspect_corpus(path: Path, recipe: str, flags: Flags | None) -> Result:
-    from bertsmith.data.corpus import SPLITS, Corpus
-    from bertsmith.report.inspection import inspect_corpus
-
-    corpora = [Corpus.open(path, split, verify=True) for split in SPLITS]
-    chosen = load_recipe(recipe, flags) if recipe else _recipe_of(path, corpora[0].details, flags)
-    return inspect_corpus(corpora, chosen.cut, chosen.masking, chosen.seed)
-
-
-def _recipe_of(corpus: Path, details: Mapping[str, Any], flags: Flags | None) -> Recipe:
-    """The recipe a corpus was prepared with, under the flags given now."""
-    import tomllib
-
-    values = tomllib.loads(str(details["recipe"]))
-    return config.build(Recipe, config.merge(values, config.parse_overrides(Recipe, flags or {})), str(corpus))
+    return looking.inspect(subject, recipe, flags)
 
 
 def list_recipes() -> list[Result]:
     """The shipped recipes, smallest first: name, description, sizes, budget."""
-    found = []
-    for name in shipped():
-        recipe = load_recipe(name)
-        unit, amount = recipe.training.budget
-        found.append(
-            {
-                "name": name,
-                "description": recipe.description,
-                "layers": recipe.model.layers,
-                "hidden_size": recipe.model.hidden_size,
-                "learning_rate": recipe.training.learning_rate,
-                "batch": f"{recipe.training.batch_size} x {recipe.cut.length}",
-                "budget": f"{amount:,.10g} {unit}",
-            }
-        )
-    return found
+    return looking.list_recipes()
 
 
 def show_recipe(name: str, flags: Flags | None = None) -> Result:
     """Every field of a recipe: its value, type and meaning, and the recipe as TOML."""
-    recipe = load_recipe(name, flags)
-    values = config.flat(recipe)
-    rows = [
-        {"key": key, "value": values[key], "type": kind, "help": meaning}
-        for key, kind, _, meaning in config.fields(Recipe)
-    ]
-    return {"name": recipe.name, "file": str(find_recipe(name)), "fields": rows, "toml": config.dump(recipe)}
+    return looking.show_recipe(name, flags)
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------

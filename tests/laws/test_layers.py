@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("rendering", "doctor"),
     ("pipeline",),
+    ("looking",),
     ("recipe", "demo"),
     ("serving",),
     ("report",),
