@@ -93,6 +93,33 @@ def pretrain(
     return asdict(result)
 
 
+def import_model(folder: Path, out: Path) -> Result:
+    """A published model to a model folder with safetensors: pytorch_model.bin is read, nothing in it is run.
+
+    Weights and tokenizer are written anew, under today's names, in fp32.
+    """
+    from bertsmith.models.folder import save_model
+    from bertsmith.models.huggingface import remarks
+    from bertsmith.models.importing import load_published
+    from bertsmith.tasks.trained import longest, require_embeddings
+    from bertsmith.tokenizers.tokenizer import Tokenizer
+
+    model, tokenizer = load_published(folder), Tokenizer.load(folder)
+    require_embeddings(folder, tokenizer, model)
+    with store.writing(out, "model", {"imported": folder.resolve().name}) as partial:
+        save_model(model, partial, pad_token_id=tokenizer.special.pad)
+        tokenizer.save(partial, longest(folder, model.config.max_positions))
+    for remark in remarks(model.config, model.trained_heads):
+        console.say(remark)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "model": str(out),
+        "family": model.config.family,
+        "parameters": parameters,
+        "heads": list(model.trained_heads),
+    }
+
+
 # --- asking a model ---------------------------------------------------------------------------------------------
 
 

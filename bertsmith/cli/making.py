@@ -1,4 +1,4 @@
-"""The verbs that make something: prepare, pretrain, demo."""
+"""The verbs that make something: prepare, pretrain, import, demo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertsmith.cli.common import AsJson, Paths, PlainSeed, Recipe, Seed, no_flags, print_result, recipe_flags
+from bertsmith.cli.common import AsJson, Paths, PlainSeed, Recipe, Seed, Unused, no_flags, print_result, recipe_flags
 
 
 def prepare(
@@ -60,6 +60,26 @@ def pretrain(
     from bertsmith import pipeline, rendering
 
     print_result(pipeline.pretrain(recipe, corpus, out, init, flags=recipe_flags(seed)), as_json, rendering.values)
+
+
+def import_(
+    folder: Annotated[Path, Parameter(help="a Hugging Face folder with pytorch_model.bin")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="folder of the model to write")],
+    seed: Unused = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Turn published weights that are not in safetensors into a model folder, without running anything in them.
+
+    A pytorch_model.bin is a pickle; it is read by a reader that builds tensors and nothing else, or refused.
+
+    Example: bertsmith import chinese-bert-wwm --out wwm
+    """
+    from bertsmith import pipeline, rendering
+
+    no_flags("import")
+    print_result(pipeline.import_model(folder, out), as_json, rendering.values)
 
 
 def demo(

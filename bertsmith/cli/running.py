@@ -20,6 +20,7 @@ STOPPABLE = ("prepare", "pretrain", "evaluate", "predict", "demo")
 VERBS = (
     making.prepare,
     making.pretrain,
+    making.import_,
     making.demo,
     asking.evaluate,
     asking.predict,

@@ -36,12 +36,17 @@ def load_trained(path: str | Path) -> Trained:
     store.verify_files(folder, FILES)
     model = load_model(folder)
     tokenizer = Tokenizer.load(folder)
+    require_embeddings(folder, tokenizer, model)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Trained(folder, model.to(device).eval(), tokenizer, longest(folder, model.config.max_positions))
+
+
+def require_embeddings(folder: Path, tokenizer: Tokenizer, model: Model) -> None:
+    """BertsmithError when there are tokens without an embedding."""
     if tokenizer.vocab_size > model.config.vocab_size:
         raise BertsmithError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.config.vocab_size} embeddings"
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Trained(folder, model.to(device).eval(), tokenizer, longest(folder, model.config.max_positions))
 
 
 def model_folder(path: Path) -> Path:
