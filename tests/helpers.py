@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bertsmith.data.corpus import Corpus, make_part
+from bertsmith.data.corpus import Corpus, Part, make_part
 from bertsmith.tokenizers.tokenizer import SpecialIds
 
 SPECIAL = SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4)
@@ -39,3 +39,9 @@ def memory_corpus(*parts: Sequence[Sequence[Sequence[int]]], vocab_size: int = V
         starts[np.cumsum(lengths) - lengths] = 1
         made.append(make_part(token_ids, starts, lengths, np.array([len(document) for document in documents])))
     return Corpus(made, {"vocab_size": vocab_size, "fingerprint": f"in memory, {len(made)} parts"})
+
+
+def document_of(part: Part, number: int) -> list[np.ndarray]:
+    """The sentences of one document, as token ids."""
+    first, last = part.documents[number], part.documents[number + 1]
+    return [part.token_ids[part.sentences[s] : part.sentences[s + 1]] for s in range(first, last)]

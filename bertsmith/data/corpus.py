@@ -53,11 +53,6 @@ class Part:
         """(documents + 1,) int32: the token offset at which each document starts."""
         return read_only(self.sentences[self.documents])
 
-    def document(self, number: int) -> list[npt.NDArray[Any]]:
-        """The sentences of one document, as token ids."""
-        first, last = self.documents[number], self.documents[number + 1]
-        return [self.token_ids[self.sentences[s] : self.sentences[s + 1]] for s in range(first, last)]
-
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array, locked: memory-mapped and made arrays then have one type for compiled code."""

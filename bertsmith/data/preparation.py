@@ -34,6 +34,7 @@ from bertsmith.tokenizers.tokenizer import Tokenizer
 MODEL_MAX_LENGTH = 512  # what the corpus' own tokenizer states; a trained model states what it was trained with
 SMALL_INPUT = 2 * 2**20  # bytes; below, starting worker processes takes longer than the work
 MOST_WORKERS = 8  # unless more are asked for: each takes some 100 MB, and one process reads for all of them
+MANY_UNKNOWN = 0.01  # share of [UNK] above which a tokenizer does not fit the text
 LEAST_BYTES_WRITTEN = 0.5  # of the bytes read: less than any text comes to, so that a disk too small is told early
 
 Request = dict[str, Any]
@@ -78,6 +79,7 @@ def prepare_corpus(
     """
     started = time.monotonic()
     sources = documents.find(paths)
+    store.refuse_locked(out)  # before every byte of the text is read to compare it
     published = None if tokenizer is None else _load(tokenizer, tokenizer_config)
     request = _request(sources, tokenizer_config, text_config, seed, published)
     finished = _finished(out, request)
@@ -208,7 +210,13 @@ def _write(
         raise reader.nothing_found()
     if not splits["validation"].documents:
         console.warn("no document fell into the validation part; use more documents or a larger text.validation_share")
-    return _details(splits, tokenizer) | {"bytes": text_bytes, "skipped": dict(sorted(reader.skipped.counts.items()))}
+    details = _details(splits, tokenizer)
+    if details["unk_rate"] > MANY_UNKNOWN:
+        console.warn(
+            f"{details['unk_rate']:.1%} of the tokens are unknown ([UNK]): this tokenizer does not fit the text; "
+            "choose another with --tokenizer, or leave it out to train one"
+        )
+    return details | {"bytes": text_bytes, "skipped": dict(sorted(reader.skipped.counts.items()))}
 
 
 def _new_documents(chunk: Chunk, seen: Seen, reader: Reader) -> npt.NDArray[np.bool_]:

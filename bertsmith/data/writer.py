@@ -13,15 +13,19 @@ from bertsmith.data.chunks import Chunk
 from bertsmith.data.corpus import Split, make_part, write_part
 
 PART_TOKENS = 2**24  # a part is closed at the first chunk that brings it here: about 50 MB
+LEAST_DOCUMENTS = 2  # in a part, where the corpus has as many: random segments come from another document of the part
 
 
 class SplitWriter:
-    """The parts of one split, in the order in which documents come."""
+    """The parts of one split, in the order in which documents come.
+
+    A part that is long enough is written once the next one has enough documents too, so that the last one always does.
+    """
 
     def __init__(self, folder: Path, split: Split, unknown_id: int) -> None:
         self._folder, self._split, self._unknown_id = folder, split, unknown_id
-        self._pending: list[Chunk] = []
-        self._tokens = 0
+        self._complete: list[Chunk] = []  # a whole part
+        self._pending: list[Chunk] = []  # what comes behind it
         self.documents = self.sentences = self.tokens = self.words = self.unknown = 0
         self.files: dict[str, str] = {}  # name -> SHA-256
 
@@ -32,26 +36,36 @@ class SplitWriter:
         if not documents.all():
             chunk = select(chunk, documents)
         self._pending.append(chunk)
-        self._tokens += chunk.token_ids.size
         self.documents += chunk.document_lengths.size
         self.sentences += chunk.sentence_lengths.size
         self.tokens += chunk.token_ids.size
         self.words += int(np.count_nonzero(chunk.word_starts))
         self.unknown += int(np.count_nonzero(chunk.token_ids == self._unknown_id))
-        if self._tokens >= PART_TOKENS:
-            self.flush()
+        if _documents(self._pending) < LEAST_DOCUMENTS:
+            return
+        self._write(self._complete)
+        self._complete = []
+        if sum(chunk.token_ids.size for chunk in self._pending) >= PART_TOKENS:
+            self._complete, self._pending = self._pending, []
 
     def flush(self) -> None:
-        """Write what has come since the last part, if anything."""
-        if not self._pending:
+        """Write what is left; a document alone goes with the part before it."""
+        if _documents(self._pending) < LEAST_DOCUMENTS:
+            self._complete, self._pending = self._complete + self._pending, []
+        self._write(self._complete)
+        self._write(self._pending)
+        self._complete, self._pending = [], []
+
+    def _write(self, chunks: list[Chunk]) -> None:
+        """One part, of all the chunks; none when there is no chunk."""
+        if not chunks:
             return
         part = make_part(
-            np.concatenate([chunk.token_ids for chunk in self._pending]),
-            np.concatenate([chunk.word_starts for chunk in self._pending]),
-            np.concatenate([chunk.sentence_lengths for chunk in self._pending]),
-            np.concatenate([chunk.document_lengths for chunk in self._pending]),
+            np.concatenate([chunk.token_ids for chunk in chunks]),
+            np.concatenate([chunk.word_starts for chunk in chunks]),
+            np.concatenate([chunk.sentence_lengths for chunk in chunks]),
+            np.concatenate([chunk.document_lengths for chunk in chunks]),
         )
-        self._pending, self._tokens = [], 0
         name = f"{self._split}-{len(self.files):05d}.arrow"
         write_part(self._folder / name, part)
         self.files[name] = store.hash_file(self._folder / name)
@@ -65,6 +79,10 @@ class SplitWriter:
             "tokens": self.tokens,
             "files": list(self.files),
         }
+
+
+def _documents(chunks: list[Chunk]) -> int:
+    return sum(chunk.document_lengths.size for chunk in chunks)
 
 
 def select(chunk: Chunk, documents: npt.NDArray[np.bool_]) -> Chunk:

@@ -12,8 +12,8 @@ from typing import Any
 from bertsmith.errors import UsageError
 from bertsmith.store.faults import crash_point
 from bertsmith.store.files import JSON, explain, hash_file, sync_folder, temporary_name, write_beside
-from bertsmith.store.locks import lock_file
-from bertsmith.store.manifest import FORMAT, LOCK, MANIFEST, files_of, kind_of, render_manifest
+from bertsmith.store.locks import lock_file, writer_lock
+from bertsmith.store.manifest import FORMAT, MANIFEST, files_of, kind_of, render_manifest
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def writing(folder: Path, kind: str, details: Mapping[str, Any]) -> Iterator[Pat
     _refuse_foreign(folder, kind)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with lock_file(folder.parent / f".{folder.name}{LOCK}", folder, remove=True):
+        with lock_file(writer_lock(folder), folder, remove=True):
             _remove_leftovers(folder)
             temporary = temporary_name(folder, "partial")
             temporary.mkdir()

@@ -35,9 +35,18 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def refuse_locked(folder: Path) -> None:
-    """BertsmithError when another process holds the folder: a quick look before anything heavy is loaded."""
-    path = Path(folder) / LOCK
-    if path.parent.resolve() / LOCK in _held or not path.is_file():
+    """BertsmithError when another process holds or writes the folder: a quick look before any long work."""
+    for path in (Path(folder) / LOCK, writer_lock(Path(folder))):
+        _refuse_held(path, Path(folder))
+
+
+def writer_lock(folder: Path) -> Path:
+    """The lock of a folder that is written as a whole: beside it, as the folder itself comes last."""
+    return folder.parent / f".{folder.name}{LOCK}"
+
+
+def _refuse_held(path: Path, folder: Path) -> None:
+    if path.parent.resolve() / path.name in _held or not path.is_file():
         return
     try:
         with path.open("rb") as file:

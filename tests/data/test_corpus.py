@@ -9,7 +9,7 @@ import pytest
 from bertsmith import store
 from bertsmith.data.corpus import KIND, Corpus, make_part, open_part, write_part
 from bertsmith.errors import BertsmithError, UsageError
-from tests.helpers import memory_corpus, random_documents
+from tests.helpers import document_of, memory_corpus, random_documents
 
 DOCUMENTS = [[[5, 6, 7], [8]], [[9, 10]], [[11], [12], [13, 14]]]
 
@@ -34,7 +34,7 @@ def test_a_part_comes_back_as_it_was(part_file: Path):
     for name in ("token_ids", "word_starts", "sentences", "documents"):
         assert getattr(found, name).tolist() == getattr(wanted, name).tolist()
         assert getattr(found, name).dtype == getattr(wanted, name).dtype
-    assert [sentence.tolist() for sentence in found.document(2)] == DOCUMENTS[2]
+    assert [sentence.tolist() for sentence in document_of(found, 2)] == DOCUMENTS[2]
     assert found.document_tokens.tolist() == [0, 4, 6, 10]
 
 

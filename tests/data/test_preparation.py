@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,19 @@ from bertsmith.errors import BertsmithError, Stopped, UsageError
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.tokenizers.tokenizer import Tokenizer
+from tests.helpers import document_of
 
 WORDS = "the cat dog sat ran on under a mat tree and then slept there again while rain fell".split()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from bertsmith import store
+with store.writing(Path(sys.argv[1]), "corpus", {}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def story(number: int, sentences: int = 5) -> str:
@@ -50,7 +63,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def sentences(corpus: Corpus) -> list[list[str]]:
     return [
-        [corpus.tokenizer.decode(ids) for ids in part.document(number)]
+        [corpus.tokenizer.decode(ids) for ids in document_of(part, number)]
         for part in corpus.parts
         for number in range(part.documents.size - 1)
     ]
@@ -111,6 +124,30 @@ def test_an_empty_validation_part_is_a_warning(tmp_path: Path, capsys):
     assert (summary.documents, summary.sentences, summary.validation_documents) == (1, 1, 0)
     assert "warning: no document fell into the validation part" in capsys.readouterr().err
     assert Corpus.open(tmp_path / "corpus", "validation", verify=True).parts == []
+
+
+def test_a_tokenizer_that_does_not_fit_is_told(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str]):
+    foreign = tmp_path / "vocab.txt"
+    foreign.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"0123456789."]))
+    summary = prepare(tmp_path / "foreign", text, tokenizer=foreign)
+    assert summary.unk_rate > 0.5
+    assert "of the tokens are unknown ([UNK]): this tokenizer does not fit" in capsys.readouterr().err
+    prepare(tmp_path / "own", text)
+    assert "unknown" not in capsys.readouterr().err
+
+
+def test_a_folder_being_written_is_told_before_the_text_is_read(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Record locks do not stand between threads of one process, so another one holds the folder."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "corpus")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+    monkeypatch.setattr(store, "hash_file", lambda path: pytest.fail(f"{path} was read"))
+    with pytest.raises(BertsmithError, match=f"corpus is in use by process {holder.pid}"):
+        prepare(tmp_path / "corpus", text)
+    holder.communicate()
 
 
 def test_a_corpus_of_several_parts_loses_nothing(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch):
