@@ -43,6 +43,7 @@ def write_text(path: Path, documents: int = 120, seed: int = 0) -> Path:
 
 def make_corpus(folder: Path, documents: int = 120, seed: int = 0) -> Path:
     """A prepared corpus with a vocabulary of 300 tokens and a validation part."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     text = write_text(folder.with_suffix(".txt"), documents, seed)
     prepare_corpus(
         [str(text)],

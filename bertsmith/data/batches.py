@@ -17,7 +17,7 @@ from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.masking import mask
 from bertsmith.data.plans import Plans
-from bertsmith.data.randomness import key, permutation, permute
+from bertsmith.randomness import key, permutation, permute
 from bertsmith.errors import BertsmithError, UsageError
 
 if TYPE_CHECKING:
@@ -156,6 +156,10 @@ class BatchSource:
         largest = -(-self.batch_size // self.world)
         pieces = -(-largest // self.micro_batch) if self.micro_batch else 1
         return [self.make(epoch, _share(share, piece, pieces)) for piece in range(pieces)]
+
+    def whole(self, step: int) -> MicroBatch:
+        """The sequences of a global step, of all ranks, in one piece."""
+        return self.make(*self.indices(step))
 
     def make(self, epoch: int, indices: npt.NDArray[np.int64]) -> MicroBatch:
         """The sequences of chosen rows of an epoch's plan, masked as that epoch masks them."""

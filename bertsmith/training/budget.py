@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bertsmith.data.batches import BatchSource
+from bertsmith.data.mixture import Batches
 from bertsmith.errors import UsageError
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
 
@@ -14,7 +14,7 @@ VALIDATION_SHARE = 0.25  # most of a budget in minutes that is set aside for val
 
 
 def steps_for(
-    training: TrainingConfig, long_phase: LongPhaseConfig, sources: Sequence[BatchSource], seconds: Sequence[float]
+    training: TrainingConfig, long_phase: LongPhaseConfig, sources: Sequence[Batches], seconds: Sequence[float]
 ) -> int:
     """Steps that fit the budget. `seconds`: measured time of a step of each phase, read for minutes only.
 
@@ -43,11 +43,11 @@ def phase_ends(steps: int, long_phase: LongPhaseConfig) -> list[int]:
     return [steps - round(long_phase.share * steps), steps] if long_phase.share else [steps]
 
 
-def tokens_per_step(source: BatchSource) -> float:
+def tokens_per_step(source: Batches) -> float:
     """Mean tokens of a global step, special tokens included, from steps spread over the first epoch."""
     total = source.steps_per_epoch(0)
     chosen = sorted({i * total // SAMPLED_STEPS for i in range(SAMPLED_STEPS)})
-    tokens = sum(source.make(*source.indices(step)).token_ids.size for step in chosen)  # of all ranks
+    tokens = sum(source.whole(step).token_ids.size for step in chosen)
     return tokens / len(chosen)
 
 

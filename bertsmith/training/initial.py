@@ -10,6 +10,7 @@ import torch
 
 from bertsmith import console, store
 from bertsmith.data.corpus import Corpus
+from bertsmith.data.mixture import MixedCorpus
 from bertsmith.errors import UsageError
 from bertsmith.models.folder import load_model
 from bertsmith.models.model import Model, build_model
@@ -19,13 +20,16 @@ from bertsmith.training.plan import PretrainingPlan
 NOT_IN_WEIGHTS = frozenset({"dropout", "attention_dropout", "init_std"})
 
 
-def input_fingerprints(corpus: Corpus, init: Path | None) -> dict[str, str]:
-    """What a run was started from, as hashes: corpus, tokenizer and initial model ("" = none)."""
+def input_fingerprints(corpus: MixedCorpus, init: Path | None) -> dict[str, str]:
+    """What a run was started from: hashes of corpus, tokenizer and initial model ("" = none), shares of corpora."""
     weights = "" if init is None else store.hash_file(Path(init) / "model.safetensors")
-    return {"corpus": corpus.fingerprint, "tokenizer": corpus.tokenizer.fingerprint, "initial model": weights}
+    inputs = {"corpus": corpus.fingerprint, "tokenizer": corpus.tokenizer.fingerprint, "initial model": weights}
+    if len(corpus.shares) > 1:
+        inputs["set of corpus weights"] = " ".join(f"{share:.6f}" for share in corpus.shares)
+    return inputs
 
 
-def initial_model(plan: PretrainingPlan, corpus: Corpus, init: Path | None) -> Callable[[], Model]:
+def initial_model(plan: PretrainingPlan, corpus: Corpus | MixedCorpus, init: Path | None) -> Callable[[], Model]:
     """A function that makes the model as it is before step 1, the same one each time.
 
     UsageError naming the field when the folder's model or tokenizer is not what the plan and the corpus need.
@@ -55,7 +59,7 @@ def initial_model(plan: PretrainingPlan, corpus: Corpus, init: Path | None) -> C
     return build
 
 
-def _new_model(plan: PretrainingPlan, corpus: Corpus) -> Model:
+def _new_model(plan: PretrainingPlan, corpus: Corpus | MixedCorpus) -> Model:
     """Weights from the seed; the output bias zero as published, or where training would take it in its first steps."""
     model = build_model(plan.model, plan.heads, plan.seed)
     if plan.training.output_bias == "unigram" and "masked_lm" in plan.heads:

@@ -83,11 +83,12 @@ class Logs:
         self._show({f"train/{name}": value for name, value in tags.items()}, line["step"])
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one validation; its keys are TASK_METRIC."""
+        """Write one validation; its keys are TASK_METRIC, or CORPUS/TASK_METRIC where there are several corpora."""
         self._write({"step": step, "validation": dict(values)})
         self.validated, self.last_validation = step, dict(values)
         tasks = ("masked_lm", "pair")
         named = {f"eval/{t}/{k.removeprefix(t + '_')}": v for k, v in values.items() for t in tasks if k.startswith(t)}
+        named |= {f"eval/{key}": value for key, value in values.items() if "/" in key}
         self._show(named, step)
 
     def close(self) -> None:

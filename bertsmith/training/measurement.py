@@ -10,7 +10,7 @@ from statistics import mean
 
 from bertsmith import console, interrupt
 from bertsmith.config import to_values
-from bertsmith.data.batches import BatchSource
+from bertsmith.data.mixture import Batches
 from bertsmith.models.model import Model
 from bertsmith.training import budget
 from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_threads, supports_bf16
@@ -28,9 +28,7 @@ COMPILE_PAYS_SECONDS = 1200.0  # compiling takes 20 to 90 s and gains up to a th
 COMPILE_GAIN = 1.05
 
 
-def settle(
-    plan: PretrainingPlan, initial: Callable[[], Model], sources: Sequence[BatchSource], device: Device
-) -> Settings:
+def settle(plan: PretrainingPlan, initial: Callable[[], Model], sources: Sequence[Batches], device: Device) -> Settings:
     """Resolve precision, compilation, threads, fp32 backend and the budget, the same on every rank.
 
     initial: makes the model as it is before step 1. sources: the examples of each phase.
@@ -96,7 +94,7 @@ class _Clock:
     plan: PretrainingPlan
     settings: Settings
     initial: Callable[[], Model]
-    sources: Sequence[BatchSource]
+    sources: Sequence[Batches]
     device: Device
     known: dict[tuple[str, bool, int], list[float]] = field(default_factory=dict)
 

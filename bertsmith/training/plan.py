@@ -1,18 +1,18 @@
-"""What a pretraining run is asked to do, and its examples: one or two phases over one corpus."""
+"""What a pretraining run is asked to do, and its examples: one or two phases over one corpus or several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bertsmith import config
 from bertsmith.batch import Batch
-from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.loader import stream
+from bertsmith.data.mixture import Batches, MixedCorpus, open_batches
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.objectives.config import ObjectivesConfig
@@ -68,16 +68,18 @@ class PretrainingPlan:
         return {"seed": self.seed, **{name: config.to_values(table) for name, table in tables.items()}}
 
 
-def open_sources(plan: PretrainingPlan, corpus: Corpus, device: Device, folder: Path | None) -> list[BatchSource]:
+def open_sources(
+    plan: PretrainingPlan, corpus: Corpus | MixedCorpus, device: Device, folder: Path | None
+) -> list[Batches]:
     """The examples of each phase (one or two); `folder` is where they keep which spans make which example."""
 
-    def source(cut: CutConfig, masking: MaskingConfig, batch_size: int) -> BatchSource:
-        return BatchSource(
+    def source(cut: CutConfig, masking: MaskingConfig, batch_size: int) -> Batches:
+        return open_batches(
             corpus,
             cut,
             masking,
-            batch_size=batch_size,
-            seed=plan.seed,
+            batch_size,
+            plan.seed,
             rank=device.rank,
             world=device.world,
             micro_batch=plan.training.micro_batch,
@@ -94,7 +96,7 @@ def open_sources(plan: PretrainingPlan, corpus: Corpus, device: Device, folder: 
     return sources
 
 
-def batches_from(sources: list[BatchSource], ends: list[int], start: int, workers: int) -> Iterator[list[Batch]]:
+def batches_from(sources: Sequence[Batches], ends: list[int], start: int, workers: int) -> Iterator[list[Batch]]:
     """This rank's micro-batches of step `start`, `start` + 1, ...; phase i ends before step `ends[i]`."""
     begin = 0
     for source, end in zip(sources, ends, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from bertsmith import console, store
-from bertsmith.data.batches import BatchSource
-from bertsmith.data.corpus import Corpus
+from bertsmith.data.mixture import Batches, CorpusShare, MixedCorpus, open_mixed, sequences_of
 from bertsmith.errors import BertsmithError
+from bertsmith.models.huggingface import require_padding
 from bertsmith.models.model import Model
 from bertsmith.training.checkpoint import Checkpoints
 from bertsmith.training.device import Device, open_device, set_fp32_backend, set_threads
@@ -29,8 +29,10 @@ from bertsmith.training.state import State
 from bertsmith.training.validation import Baselines, Validation
 
 
-def pretrain(plan: PretrainingPlan, corpus: Path, out: Path, init: Path | None = None) -> PretrainingResult:
-    """Train a model on the corpus folder into the run folder `out`, or go on with the run that is there.
+def pretrain(
+    plan: PretrainingPlan, corpus: Path | Sequence[CorpusShare], out: Path, init: Path | None = None
+) -> PretrainingResult:
+    """Train a model on a corpus folder, or several in shares, into the run folder `out`, or go on with the run there.
 
     The same call again resumes an unfinished run bit for bit and returns the result of a finished one. `init`: a model
     folder whose weights to start from. Under torchrun every rank calls it.
@@ -39,10 +41,12 @@ def pretrain(plan: PretrainingPlan, corpus: Path, out: Path, init: Path | None =
     """
     folder = RunFolder(Path(out))
     with open_device() as device, ExitStack() as stack:
-        text = Corpus.open(corpus, verify=True)  # a flipped bit would otherwise be learnt in silence
+        shares = [CorpusShare(corpus)] if isinstance(corpus, Path) else corpus
+        text = open_mixed(shares, verify=True)  # a flipped bit would otherwise be learnt in silence
         device.on_main(lambda: _enter(stack, folder))
         plan = replace(plan, model=replace(plan.model, vocab_size=text.tokenizer.vocab_size).resolved())
         plan.check()
+        require_padding(plan.model, text.tokenizer.special.pad)
         inputs = input_fingerprints(text, init)
         found = device.on_main(lambda: _find(folder, plan, inputs))
         if found["result"]:
@@ -50,7 +54,7 @@ def pretrain(plan: PretrainingPlan, corpus: Path, out: Path, init: Path | None =
             return PretrainingResult(**found["result"])
         record = record_from(found["record"]) if found["record"] else None
         try:
-            run = _open_run(plan, text, Corpus.open(corpus, "validation"), folder, record, inputs, init, device)
+            run = _open_run(plan, text, open_mixed(shares, "validation"), folder, record, inputs, init, device)
             return run.train()
         except torch.OutOfMemoryError as error:
             raise BertsmithError(
@@ -73,8 +77,8 @@ def _find(folder: RunFolder, plan: PretrainingPlan, inputs: dict[str, str]) -> d
 
 def _open_run(
     plan: PretrainingPlan,
-    text: Corpus,
-    validation_text: Corpus,
+    text: MixedCorpus,
+    validation_text: MixedCorpus,
     folder: RunFolder,
     record: Record | None,
     inputs: dict[str, str],
@@ -85,6 +89,10 @@ def _open_run(
     sources = open_sources(plan, text, device, folder.plans)
     for source in sources:
         source.steps_per_epoch(0)  # a corpus smaller than one batch is an error now, not at step 1
+    if len(text.corpora) > 1:
+        sizes = sequences_of(text.shares, plan.training.batch_size)
+        parts = " and ".join(f"{size} of {name}" for name, size in zip(text.names, sizes, strict=True))
+        console.say(f"the {plan.training.batch_size} sequences of a step are {parts}")
     initial = initial_model(plan, text, init)
     if record is None:
         state, record = _begin(plan, folder, inputs, initial, sources, device)
@@ -107,7 +115,7 @@ def _begin(
     folder: RunFolder,
     inputs: dict[str, str],
     initial: Callable[[], Model],
-    sources: list[BatchSource],
+    sources: list[Batches],
     device: Device,
 ) -> tuple[State, Record]:
     """Settle what is left to choose, and write it down before anything is trained."""

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from bertsmith import console, store
-from bertsmith.data.batches import BatchSource
+from bertsmith.data.mixture import Batches
 from bertsmith.errors import Interrupted, Stopped
+from bertsmith.models.huggingface import remarks
 from bertsmith.training.budget import phase_ends
 from bertsmith.training.checkpoint import BYTES_PER_PARAMETER, Checkpoints, write_model
 from bertsmith.training.device import Device
@@ -51,7 +52,7 @@ class Run:
     folder: RunFolder
     device: Device
     state: State
-    sources: list[BatchSource]
+    sources: list[Batches]
     validation: Validation
     baselines: Baselines
     checkpoints: Checkpoints
@@ -147,6 +148,10 @@ class Run:
             self.logs.validation(self.state.step, values)
         if values:
             console.say(f"step {self.state.step}: validation {in_words(values)}")
+        for name in self.validation.names:
+            own = {key.removeprefix(f"{name}/"): value for key, value in values.items() if key.startswith(f"{name}/")}
+            if own:
+                console.say(f"step {self.state.step}: validation on {name}: {in_words(own)}")
         return agreed_signal(self.device)
 
     def _save(self) -> None:
@@ -185,6 +190,8 @@ class Run:
         with store.writing(self.folder.model, MODEL_KIND, made_by.fingerprints) as partial:
             write_model(self.state, made_by.tokenizer, made_by.max_length, partial)
         self.folder.write_result(result)
+        for remark in remarks(self.state.model.config, tuple(self.state.model.heads)):
+            console.say(remark)
         return result
 
 

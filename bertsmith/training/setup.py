@@ -68,7 +68,7 @@ def _made_up_batches(plan: PretrainingPlan, device: Device) -> list[Batch]:
 
 
 def _micro_batch_sizes(plan: PretrainingPlan, world: int) -> set[int]:
-    """Sequences that a micro-batch of either phase can have: BatchSource divides as evenly as possible."""
+    """Sequences that a micro-batch of either phase can have: sources divide as evenly as possible."""
     sizes: set[int] = set()
     for batch_size in (plan.training.batch_size, plan.long_phase.batch_size or plan.training.batch_size):
         largest = -(-batch_size // world)

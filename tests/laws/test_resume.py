@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from bertsmith import store
+from bertsmith.data.mixture import CorpusShare
+from bertsmith.data.preparation import prepare_corpus
+from bertsmith.errors import UsageError
+from bertsmith.text.config import TextConfig
+from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.pretraining import pretrain
-from tests.tiny_runs import TIMES, tiny_plan
+from tests.tiny_runs import TIMES, tiny_plan, write_text
 
 
 class Killed(BaseException):
@@ -22,7 +27,11 @@ class Killed(BaseException):
 
 
 def train_with_kills(
-    plan: PretrainingPlan, corpus: Path, run: Path, kills: Sequence[int], monkeypatch: pytest.MonkeyPatch
+    plan: PretrainingPlan,
+    corpus: Path | Sequence[CorpusShare],
+    run: Path,
+    kills: Sequence[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Train to the end; the process dies after each of the steps `kills`, when its line of metrics is written."""
     from bertsmith.training import run as run_module
@@ -68,7 +77,6 @@ CASES: dict[str, tuple[PretrainingPlan, Sequence[int]]] = {
     "two workers": (tiny_plan(workers=2, save_every=2), [3, 5]),
     "adamw": (tiny_plan(optimizer="adamw"), [4]),
     "lamb": (tiny_plan(optimizer="lamb"), [4]),
-    "lamb, bf16": (tiny_plan(optimizer="lamb", precision="bf16"), [4]),
     "activation checkpointing": (tiny_plan(activation_checkpointing=True), [4]),
     "killed before the first checkpoint": (tiny_plan(), [2]),
 }
@@ -109,6 +117,26 @@ def test_activation_checkpointing_changes_nothing(corpus: Path, tmp_path: Path) 
     pretrain(tiny_plan(), corpus, tmp_path / "kept")
     pretrain(tiny_plan(activation_checkpointing=True), corpus, tmp_path / "again")
     assert fingerprint(tmp_path / "kept", 6) == fingerprint(tmp_path / "again", 6)
+
+
+def test_several_corpora(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed inside the first corpus' second epoch; the run remembers the shares and shows each corpus' validation."""
+    other = tmp_path / "other"
+    lines = TextConfig(sentences="line", validation_share=0.3)
+    text = write_text(tmp_path / "other.txt", 20, seed=1)
+    prepare_corpus([str(text)], other, TokenizerConfig(), lines, workers=1, tokenizer=corpus / "tokenizer")
+    shares = [CorpusShare(other, 3.0), CorpusShare(corpus, 1.0)]
+    plan = tiny_plan(batch_size=32, save_every=1, micro_batch=12)
+    pretrain(plan, shares, tmp_path / "undisturbed")
+    train_with_kills(plan, shares, tmp_path / "killed", [2, 4], monkeypatch)
+    assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
+    values = [
+        line["validation"] for line in read_metrics(tmp_path / "killed" / "metrics.jsonl") if "validation" in line
+    ]
+    expected = 0.75 * values[-1]["other/masked_lm_loss"] + 0.25 * values[-1]["corpus/masked_lm_loss"]
+    assert values[-1]["masked_lm_loss"] == pytest.approx(expected)
+    with pytest.raises(UsageError, match="another set of corpus weights"):
+        pretrain(plan, [CorpusShare(other, 2.0), CorpusShare(corpus, 1.0)], tmp_path / "killed")
 
 
 @pytest.mark.slow
