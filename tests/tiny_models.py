@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,33 @@ from bertsmith.models.model import Model, build_model
 
 TINY = EncoderConfig(vocab_size=97, hidden_size=32, layers=2, heads=4, intermediate_size=48, max_positions=24)
 BOTH_HEADS = ("masked_lm", "pair")
+
+ALBERT = replace(TINY, family="albert", embedding_size=12, layers=4, sharing="all", activation="gelu_tanh")
+ROBERTA = replace(TINY, family="roberta", position_offset=2, token_types=1, layer_norm_eps=1e-5)
+DISTILBERT = replace(TINY, family="distilbert", token_types=0)
+FAMILIES: dict[str, EncoderConfig] = {
+    "bert": TINY,
+    "albert": ALBERT,
+    "albert, groups": replace(ALBERT, groups=2, inner_groups=2),
+    "albert, attention": replace(ALBERT, sharing="attention"),
+    "albert, ffn in groups": replace(ALBERT, sharing="ffn", groups=2, inner_groups=2),
+    "albert, none": replace(ALBERT, sharing="none"),
+    "albert, wide": replace(ALBERT, embedding_size=32),
+    "albert, wide and mapped": replace(ALBERT, embedding_size=32, embedding_mapping="always"),
+    "roberta": ROBERTA,
+    "distilbert": DISTILBERT,
+}
+"""One tiny config for every way in which encoders are built."""
+
+
+def padding_of(config: EncoderConfig) -> int:
+    """The id of padding that a tokenizer for this model has."""
+    return max(0, config.position_offset - 1)
+
+
+def heads_of(config: EncoderConfig) -> tuple[str, ...]:
+    """All heads that a model of this family may have."""
+    return BOTH_HEADS if config.family != "distilbert" else BOTH_HEADS[:1]
 
 
 def tiny_model(heads: Sequence[str] = BOTH_HEADS, config: EncoderConfig = TINY, seed: int = 0) -> Model:

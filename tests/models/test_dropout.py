@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from bertsmith.models.dropout import dropout, random_bytes
+from bertsmith.models.dropout import dropout
 from tests.tiny_models import gradient
 
 
-def test_bytes_are_uniform_in_every_place() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_place_of_a_draw_is_dropped_at_the_same_rate(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    values = random_bytes([8, 1 << 17]).view(-1, 8)  # column = place within one 64-bit draw
-    expected = values.shape[0] / 256
-    for place in range(8):
-        counts = torch.bincount(values[:, place].int(), minlength=256)
-        chi_squared = ((counts - expected) ** 2 / expected).sum()
-        assert 255 - 6 * 22.6 < chi_squared < 255 + 6 * 22.6, place
+    for threshold in (1, 26, 128, 250):
+        kept = dropout(torch.ones(1 << 18, dtype=dtype), threshold / 256) != 0
+        rates = 1 - kept.view(-1, 8).double().mean(0)  # column = place within one 64-bit draw
+        expected = threshold / 256
+        deviation = (expected * (1 - expected) / len(kept.view(-1, 8))) ** 0.5
+        assert ((rates - expected).abs() < 5 * deviation).all(), (threshold, rates)
 
 
-@pytest.mark.parametrize("elements", [1, 7, 8, 9, 1001])
-def test_any_number_of_bytes(elements: int) -> None:
-    assert random_bytes([elements]).shape == (elements,)
+@pytest.mark.parametrize("elements", [1, 7, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_kept_is_scaled_and_rounded_once(elements: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    states = torch.randn(elements, dtype=dtype)
+    dropped = dropout(states, 0.5)
+    kept = dropped != 0
+    assert torch.equal(dropped[kept], (states.float() * 2).to(dtype)[kept])
+    odd = dropout(states, 0.1)
+    assert torch.equal(odd[odd != 0], (states.float() * np.float32(256 / 230)).to(dtype)[odd != 0])
+
+
+def test_views_and_chunks_are_dropped_alike() -> None:
+    states = torch.randn(100, 200)
+    torch.manual_seed(2)
+    whole = dropout(states.t().contiguous(), 0.3)
+    torch.manual_seed(2)
+    assert torch.equal(dropout(states.t(), 0.3), whole)
+    chunks = (whole == 0).view(-1)[: 4 * 4096].view(4, 4096)
+    assert len({tuple(chunk.tolist()) for chunk in chunks}) == 4, "every chunk has bytes of its own"
+
+
+def test_values_that_are_not_finite_stay_so() -> None:
+    torch.manual_seed(0)
+    states = torch.full((1000,), float("nan"), dtype=torch.bfloat16)
+    assert dropout(states, 0.1).isnan().any()
+    assert dropout(torch.full((1000,), float("inf"), dtype=torch.bfloat16), 0.1).isinf().any()
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
