@@ -26,7 +26,7 @@ class Batch:
 
     token_ids, type_ids, positions: (tokens,) int64; positions count from 0 in each sequence (an encoder adds its own
         offset).
-    lengths: (sequences,) int64, their sum is tokens.
+    lengths: (sequences,) int64 on the CPU, where the layout is worked out; their sum is tokens.
     groups: (sequences,) int64, which sequences belong together (choices of one question); each its own by default.
     targets: by objective name.
     """
@@ -39,13 +39,12 @@ class Batch:
     targets: Mapping[str, Target]
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
+        """The same batch on another device; its lengths stay on the CPU, so that nothing has to wait for a GPU."""
         return replace(
             self,
             token_ids=self.token_ids.to(device),
             type_ids=self.type_ids.to(device),
             positions=self.positions.to(device),
-            lengths=self.lengths.to(device),
             groups=self.groups.to(device),
             targets={name: Target(t.rows.to(device), t.labels.to(device)) for name, t in self.targets.items()},
         )

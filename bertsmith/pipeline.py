@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from bertsmith import config, console, looking, store
 from bertsmith.data.config import CutConfig
-from bertsmith.errors import BertsmithError
-from bertsmith.recipe import load_recipe
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.recipe import Recipe, load_recipe
 from bertsmith.text.config import TextConfig
 
 if TYPE_CHECKING:
     from bertsmith.serving.predictor import Predictor
+    from bertsmith.training.plan import PretrainingPlan
 
 Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
@@ -61,36 +62,45 @@ def prepare(
 
 
 def pretrain(
-    recipe: str | Path, corpus: Path, out: Path, init: Path | None = None, flags: Flags | None = None
+    recipe: str | Path,
+    corpus: str | Path | Sequence[str | Path],
+    out: Path,
+    init: str | Path | None = None,
+    flags: Flags | None = None,
 ) -> Result:
     """A corpus to a run: train, validate, save `out/model` and its card, write `out/report.html`. It resumes.
 
-    `init`: a model folder whose weights to start from.
+    `corpus`: a folder, or several of one tokenizer with weights, ["new:0.8", "old:0.2"]. `init`: a model folder, a run
+    or a checkpoint whose weights to start from; sizes of the model are then its own, unless flags say otherwise.
     """
     if os.environ.get("RANK", "0") == "0":  # under torchrun the first rank locks the folder for all
         store.refuse_locked(Path(out))
+    from bertsmith.data.mixture import parse_shares
     from bertsmith.report.model_card import write_card
     from bertsmith.report.pretraining import write_report
-    from bertsmith.training.plan import PretrainingPlan
+    from bertsmith.tasks.trained import model_folder
+    from bertsmith.training.advice import advice_for_batch
     from bertsmith.training.pretraining import pretrain as train
 
-    chosen = load_recipe(recipe, flags)
-    plan = PretrainingPlan(
-        seed=chosen.seed,
-        model=chosen.model,
-        cut=chosen.cut,
-        masking=chosen.masking,
-        objectives=chosen.objectives,
-        training=chosen.training,
-        long_phase=chosen.long_phase,
-        recipe_text=config.dump(chosen),
-        recipe_name=chosen.name,
-    )
-    result = train(plan, Path(corpus), Path(out), init)
+    shares = parse_shares([corpus] if isinstance(corpus, str | Path) else corpus)
+    folder = model_folder(Path(init)) if init else None
+    chosen = _starting_from(folder, recipe, flags)
+    advice = advice_for_batch(load_recipe(recipe).training, chosen.training)
+    result = train(replace(_plan_of(chosen), recipe_advice=advice), shares, Path(out), folder)
     if not console.is_quiet():  # the first rank writes for all
-        write_card(Path(out), Path(corpus))
-        console.say(f"report: {write_report(Path(out), Path(corpus))}")
+        write_card(Path(out), shares[0].folder)
+        console.say(f"report: {write_report(Path(out), shares[0].folder)}")
     return asdict(result)
+
+
+def _starting_from(folder: Path | None, recipe: str | Path, flags: Flags | None) -> Recipe:
+    """The recipe for a model that starts from the weights in a folder: their sizes, where the flags ask for no others."""
+    chosen = load_recipe(recipe, flags)
+    if folder is None:
+        return chosen
+    from bertsmith.training.starting import fields_of
+
+    return load_recipe(recipe, flags, fields_of(folder, chosen.model.family))
 
 
 def import_model(folder: Path, out: Path) -> Result:
@@ -118,6 +128,36 @@ def import_model(folder: Path, out: Path) -> Result:
         "parameters": parameters,
         "heads": list(model.trained_heads),
     }
+
+
+def _plan_of(chosen: Recipe) -> PretrainingPlan:
+    """The parts of a recipe that pretraining reads."""
+    from bertsmith.training.plan import PretrainingPlan
+
+    return PretrainingPlan(
+        seed=chosen.seed,
+        model=chosen.model,
+        cut=chosen.cut,
+        masking=chosen.masking,
+        objectives=chosen.objectives,
+        training=chosen.training,
+        long_phase=chosen.long_phase,
+        recipe_text=config.dump(chosen),
+        recipe_name=chosen.name,
+    )
+
+
+def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags | None = None) -> Result:
+    """{recipes: [...]}: parameters, memory, operations and time of each recipe on this machine, before it starts.
+
+    `corpus`: whose vocabulary and lengths to plan with; without one sequences are as long as the cut allows.
+    """
+    from bertsmith.report.planning import plan_run
+
+    if not recipes:
+        raise UsageError("plan wants at least one recipe")
+    chosen = [load_recipe(recipe, flags) for recipe in recipes]
+    return {"recipes": [plan_run(_plan_of(one), corpus) for one in chosen]}
 
 
 # --- asking a model ---------------------------------------------------------------------------------------------

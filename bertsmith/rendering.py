@@ -63,6 +63,13 @@ def inspection(result: Mapping[str, Any]) -> str:
     return report.render_corpus(result, color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
 
 
+def plans(result: Mapping[str, Any]) -> str:
+    """Recipes side by side."""
+    from bertsmith.report import planning
+
+    return planning.render(result["recipes"])
+
+
 def recipe_list(recipes: Sequence[Mapping[str, Any]]) -> str:
     """The shipped recipes, one a line."""
     rows = [[recipe[key] for key in ("name", "budget", "batch", "description")] for recipe in recipes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -25,6 +26,23 @@ def inspect(
 
     result = pipeline.inspect(subject, recipe=recipe, flags=recipe_flags(seed))
     print_result(result, as_json, rendering.inspection)
+
+
+def plan(
+    *recipes: Annotated[str, Parameter(help="shipped names or TOML files; several stand side by side")],
+    corpus: Annotated[Path | None, Parameter(help="plan with this corpus' vocabulary and lengths")] = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Parameters, memory, operations and time of a training, before it starts.
+
+    Fields of the recipes are flags: --model.vocab-size 8000 where there is no corpus.
+
+    Example: bertsmith plan bert-base albert-base --training.minutes 60
+    """
+    from bertsmith import pipeline, rendering
+
+    print_result(pipeline.plan(recipes, corpus, flags=recipe_flags(seed)), as_json, rendering.plans)
 
 
 def recipes(

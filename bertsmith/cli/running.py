@@ -25,6 +25,7 @@ VERBS = (
     asking.evaluate,
     asking.predict,
     looking.inspect,
+    looking.plan,
     looking.recipes,
     looking.doctor,
 )

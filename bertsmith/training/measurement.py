@@ -40,7 +40,7 @@ def settle(plan: PretrainingPlan, initial: Callable[[], Model], sources: Sequenc
     set_fp32_backend(backend)
     settings = Settings(0, "fp32", False, backend, threads, device.world)
     clock = _Clock(plan, settings, initial, sources, device)
-    circumstances = [machine, _cost_of(plan)]
+    circumstances = [machine, cost_of(plan)]
     if training.precision == "auto":
         precision = remembered("precision", circumstances, lambda: _faster_precision(clock, device), device)
         console.say(f"training in {precision}, measured to be the faster on this machine")
@@ -60,7 +60,7 @@ def settle(plan: PretrainingPlan, initial: Callable[[], Model], sources: Sequenc
     return replace(settings, steps=count)
 
 
-def _cost_of(plan: PretrainingPlan) -> list[object]:
+def cost_of(plan: PretrainingPlan) -> list[object]:
     """What decides how fast a step is; rates, masks and seeds do not."""
     training = plan.training
     step = [training.batch_size, training.micro_batch, training.activation_checkpointing, plan.cut.length]

@@ -1,0 +1,201 @@
+"""What `plan` finds: parameters, memory, operations and time of recipes, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from bertsmith import console
+from bertsmith.data.corpus import Corpus
+from bertsmith.training import budget
+from bertsmith.training.cost import memory_of, operations_of, parameters_of
+from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_threads, supports_bf16
+from bertsmith.training.environment import Settings, machine_facts
+from bertsmith.training.measurement import BF16_GAIN, COMPILE_GAIN, COMPILE_PAYS_SECONDS, cost_of
+from bertsmith.training.plan import PretrainingPlan, open_sources
+from bertsmith.training.remembered import remembered
+from bertsmith.training.trial import StepTime, time_step
+
+
+class Phase(NamedTuple):
+    """One phase of a plan as a plan of its own, and the lengths of the sequences of one of its steps."""
+
+    plan: PretrainingPlan
+    lengths: Sequence[int]
+
+
+def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
+    """Parameters, memory, operations and time of one recipe; `corpus` gives the vocabulary and the real lengths.
+
+    Returns name, parameters (see `parameters_of`), memory {part: bytes, total}, operations_per_token {part, total},
+    precision, compiled, step_milliseconds, exact (whether that very step was timed), steps, tokens_per_step,
+    tokens_per_second, and seconds of the whole budget; the last and steps are null where a budget in epochs lacks a
+    corpus. Of a plan in two phases, memory is that of the larger and a step is their mean.
+    """
+    opened = Corpus.open(corpus) if corpus else None
+    device = Device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if opened is not None:
+        plan = replace(plan, model=replace(plan.model, vocab_size=opened.vocab_size))
+    plan.check()
+    sources = open_sources(plan, opened, device, None) if opened else []
+    phases = [
+        Phase(one, [n for batch in sources[i].step(0) for n in batch.lengths.tolist()] if sources else _lengths(one))
+        for i, one in enumerate(_phases(plan))
+    ]
+    settings, times = _time(phases, device)
+    memories = [memory_of(phase.plan, settings.precision, _fill(phase)) for phase in phases]
+    share = plan.long_phase.share
+    shares = [1 - share, share][: len(phases)]
+    seconds = sum(part * time.seconds for part, time in zip(shares, times, strict=True))
+    tokens = sum(part * sum(phase.lengths) for part, phase in zip(shares, phases, strict=True))
+    steps = _steps(plan, sources, [time.seconds for time in times], tokens)
+    return {
+        "name": plan.recipe_name,
+        "parameters": parameters_of(plan.model, plan.heads),
+        "memory": max(memories, key=lambda memory: memory["total"]),
+        "operations_per_token": operations_of(plan),
+        "precision": settings.precision,
+        "compiled": settings.compiled,
+        "step_milliseconds": 1000 * seconds,
+        "exact": all(time.exact for time in times),
+        "steps": steps,
+        "tokens_per_step": round(tokens),
+        "tokens_per_second": tokens / seconds,
+        "seconds": None if steps is None else steps * seconds + _validation_seconds(plan, steps, seconds),
+    }
+
+
+def _phases(plan: PretrainingPlan) -> list[PretrainingPlan]:
+    """Each phase as a plan of its own."""
+    long = plan.long_phase
+    phases = [plan]
+    if long.share:
+        training = replace(plan.training, batch_size=long.batch_size or plan.training.batch_size)
+        masking = replace(plan.masking, max_predictions=long.max_predictions)
+        phases.append(replace(plan, cut=replace(plan.cut, length=long.length), masking=masking, training=training))
+    return phases
+
+
+def _lengths(plan: PretrainingPlan) -> list[int]:
+    """Made-up lengths of one global batch: full sequences, and as many of a random length as the cut draws short."""
+    count, length = plan.training.batch_size, plan.cut.length
+    short = round(count * plan.cut.short_probability) if plan.cut.makes_pairs else 0
+    return [length] * (count - short) + [max(8, length * (i + 1) // (short + 1)) for i in range(short)]
+
+
+def _fill(phase: Phase) -> float:
+    return sum(phase.lengths) / (len(phase.lengths) * phase.plan.cut.length)
+
+
+def _time(phases: Sequence[Phase], device: Device) -> tuple[Settings, list[StepTime]]:
+    """What the run would settle on this machine, and the time of a step of each phase."""
+    plan, training = phases[0].plan, phases[0].plan.training
+    threads = set_threads(training.threads, 1)
+    machine = [machine_facts(device.torch_device), threads, 1]
+    backend = remembered("fp32_backend", machine, lambda: choose_fp32_backend(device.torch_device), device)
+    set_fp32_backend(backend)
+    settings = Settings(0, "fp32", False, backend, threads, 1)
+    known: dict[Settings, StepTime] = {}
+
+    def first(**changes: Any) -> StepTime:
+        changed = replace(settings, **changes)
+        if changed not in known:
+            known[changed] = time_step(plan, changed, phases[0].lengths)
+        return known[changed]
+
+    def faster() -> str:
+        if not supports_bf16(device.torch_device):
+            return "fp32"
+        halved = first(precision="bf16")
+        if not halved.exact:  # wide products: bf16 pays wherever the processor has it
+            return "bf16"
+        return "bf16" if first(precision="fp32").seconds >= BF16_GAIN * halved.seconds else "fp32"
+
+    circumstances = [machine, cost_of(plan)]
+    precision = training.precision
+    if precision == "auto":
+        precision = remembered("precision", circumstances, faster, device)
+    compiled = training.compile == "on" or (training.compile == "auto" and _compiles(first, precision, phases[0]))
+    settings = replace(settings, precision=precision, compiled=compiled)
+    return settings, [first(), *(time_step(phase.plan, settings, phase.lengths) for phase in phases[1:])]
+
+
+def _compiles(first: Any, precision: str, phase: Phase) -> bool:
+    """Whether the run would compile: it is long, and compiled steps are faster where they can be timed here."""
+    training = phase.plan.training
+    eager: StepTime = first(precision=precision)
+    unit, amount = training.budget
+    seconds = {"steps": amount * eager.seconds, "minutes": amount * 60, "tokens": 0.0, "epochs": 0.0}[unit]
+    if unit == "tokens":
+        seconds = amount / sum(phase.lengths) * eager.seconds
+    if seconds < COMPILE_PAYS_SECONDS or not eager.exact:
+        return False
+    return eager.seconds >= COMPILE_GAIN * first(precision=precision, compiled=True).seconds
+
+
+def _steps(plan: PretrainingPlan, sources: Sequence[Any], seconds: Sequence[float], tokens: float) -> int | None:
+    unit, amount = plan.training.budget
+    if sources or unit in ("steps", "minutes"):
+        return budget.steps_for(plan.training, plan.long_phase, sources, seconds)
+    return max(1, round(amount / tokens)) if unit == "tokens" else None
+
+
+def _validation_seconds(plan: PretrainingPlan, steps: int, seconds: float) -> float:
+    training = plan.training
+    times = steps / training.validate_every if training.validate_every else 10
+    return times * training.validation_sequences / training.batch_size * seconds * budget.VALIDATION_COST
+
+
+def render(recipes: Sequence[Mapping[str, Any]]) -> str:
+    """The plans side by side, a recipe a column, and the formulas below."""
+    names = [recipe["name"] for recipe in recipes]
+    rows = [[label, *(show(recipe) for recipe in recipes)] for label, show in ROWS]
+    blocks = [console.render_table("", rows, ["", *names])]
+    for recipe in recipes:
+        formulas = [[part.replace("_", " "), text] for part, text in recipe["parameters"]["formulas"].items()]
+        blocks.append(console.render_table(recipe["name"], formulas, ["", ""]))
+    return "\n\n".join(blocks)
+
+
+def _part(name: str) -> Any:
+    return lambda recipe: f"{recipe['parameters']['parts'].get(name, 0):,}"
+
+
+def _bytes(name: str) -> Any:
+    return lambda recipe: console.size(recipe["memory"][name])
+
+
+def _duration(recipe: Mapping[str, Any]) -> str:
+    return "needs --corpus" if recipe["seconds"] is None else console.duration(recipe["seconds"])
+
+
+ROWS = (
+    ("parameters, trained", lambda recipe: f"{recipe['parameters']['total']:,}"),
+    ("published encoder", lambda recipe: f"{recipe['parameters']['encoder']:,}"),
+    ("  word embeddings", _part("word_embeddings")),
+    ("  embedding mapping", _part("embedding_mapping")),
+    ("  attention", _part("attention")),
+    ("  feed-forward", _part("feed_forward")),
+    ("  masked-LM head", _part("masked_lm_head")),
+    ("saved by a small embedding", lambda recipe: f"{recipe['parameters']['saved_by_factorisation']:,}"),
+    ("saved by sharing", lambda recipe: f"{recipe['parameters']['saved_by_sharing']:,}"),
+    ("memory above the bare process", _bytes("total")),
+    ("  weights", _bytes("weights")),
+    ("  gradients", _bytes("gradients")),
+    ("  moments of the optimiser", _bytes("moments")),
+    ("  activations", _bytes("activations")),
+    ("  working space", _bytes("working")),
+    ("operations per token", lambda recipe: console.count(recipe["operations_per_token"]["total"])),
+    ("  of these for the vocabulary", lambda recipe: console.count(recipe["operations_per_token"]["vocabulary"])),
+    ("numbers", lambda recipe: recipe["precision"] + (", compiled" if recipe["compiled"] else "")),
+    ("a step", lambda recipe: console.duration(recipe["step_milliseconds"] / 1000)),
+    ("  timed as it is", lambda recipe: "yes" if recipe["exact"] else "no, from smaller ones"),
+    ("tokens a second", lambda recipe: console.count(recipe["tokens_per_second"])),
+    ("tokens a step", lambda recipe: console.count(recipe["tokens_per_step"])),
+    ("steps", lambda recipe: "" if recipe["steps"] is None else f"{recipe['steps']:,}"),
+    ("the whole budget here", _duration),
+)
