@@ -7,20 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from torch import Tensor
 
 from bertsmith.batch import Batch
 from bertsmith.models.folder import load_model, save_model, to_huggingface
 from bertsmith.models.model import Model
 from bertsmith.objectives.table import OBJECTIVES
+from tests.parity.comparing import assert_equal, flat, padded
 from tests.tiny_models import TINY, gradient, random_batch, tiny_model
 
 LENGTHS = [(6, 6, 6), (3, 17, 24, 1, 9)]
-
-
-def assert_equal(found: Tensor | None, expected: Tensor) -> None:
-    """Equal to 1e-5, absolutely."""
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def their_config(**changes: object) -> transformers.BertConfig:
@@ -43,22 +38,6 @@ def their_model(kind: type, **changes: object):
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
     return model.eval()
-
-
-def padded(batch: Batch) -> dict[str, Tensor]:
-    """The batch as transformers takes it."""
-    lengths = batch.lengths.tolist()
-
-    def grid(values: Tensor) -> Tensor:
-        return torch.nn.utils.rnn.pad_sequence(list(values.split(lengths)), batch_first=True)
-
-    mask = grid(torch.ones_like(batch.token_ids))
-    return {"input_ids": grid(batch.token_ids), "token_type_ids": grid(batch.type_ids), "attention_mask": mask}
-
-
-def flat(values: Tensor, batch: Batch) -> Tensor:
-    """(sequences, longest, ...) of theirs -> (tokens, ...)."""
-    return torch.cat([row[:length] for row, length in zip(values, batch.lengths.tolist(), strict=True)])
 
 
 def assert_pretraining_outputs_equal(ours: Model, theirs, batch: Batch) -> None:
