@@ -88,14 +88,20 @@ def _size_of(name: str) -> tuple[int, str]:
     return width**2 * layers, name
 
 
-def load_recipe(name_or_path: str | Path, flags: Mapping[str, config.Override] | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path,
+    flags: Mapping[str, config.Override] | None = None,
+    model: config.Values | None = None,
+) -> Recipe:
     """A shipped recipe or a TOML file, with overrides as typed on a command line: {"training.steps": "300"}.
+
+    model: fields of [model] that replace the recipe's but not what is typed: those of a model to start from.
 
     UsageError with one line per mistake: unknown name or key, wrong type, value out of range, parts that do not fit.
     """
     over = config.parse_overrides(Recipe, flags or {})
     layers = _chain(str(name_or_path))
-    values = _with_name(_over(_merged(layers), over), layers)
+    values = _with_name(_over(config.merge(_merged(layers), {"model": model or {}}), over), layers)
     typed = {flag.replace("-", "_"): flag for flag in flags or {}}
 
     def place(key: str) -> str:

@@ -42,9 +42,13 @@ def pretrain(
     recipe: Recipe,
     /,
     *,
-    corpus: Annotated[Path, Parameter(help="folder made by prepare")],
+    corpus: Annotated[
+        list[str], Parameter(help="folder made by prepare; several, of one tokenizer, with weights as FOLDER:WEIGHT")
+    ],
     out: Annotated[Path, Parameter(help="folder of the run")],
-    init: Annotated[Path | None, Parameter(help="a model folder whose weights to start from")] = None,
+    init: Annotated[
+        Path | None, Parameter(help="a model folder, a run or a checkpoint whose weights to start from")
+    ] = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:

@@ -32,10 +32,10 @@ class CorpusShare(NamedTuple):
     weight: float = 1.0
 
 
-def parse_shares(texts: Sequence[str]) -> list[CorpusShare]:
+def parse_shares(texts: Sequence[str | Path]) -> list[CorpusShare]:
     """Shares as typed: FOLDER or FOLDER:WEIGHT. UsageError for a weight that is no number above 0."""
     shares = []
-    for text in texts:
+    for text in map(str, texts):
         folder, colon, weight = text.rpartition(":")
         if not colon or Path(text).is_dir():  # a folder may have a colon in its name
             shares.append(CorpusShare(Path(text)))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from bertsmith import console, store
+from bertsmith.batch import Batch
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.mixture import MixedCorpus
-from bertsmith.errors import UsageError
-from bertsmith.models.folder import load_model
 from bertsmith.models.model import Model, build_model
-from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.objectives.masked_lm import MaskedLM
 from bertsmith.training.plan import PretrainingPlan
+from bertsmith.training.starting import load_starting_model
+from bertsmith.training.validation import Baselines
 
-NOT_IN_WEIGHTS = frozenset({"dropout", "attention_dropout", "init_std"})
+MASKED_LM = "masked_lm"
 
 
 def input_fingerprints(corpus: MixedCorpus, init: Path | None) -> dict[str, str]:
@@ -29,24 +29,30 @@ def input_fingerprints(corpus: MixedCorpus, init: Path | None) -> dict[str, str]
     return inputs
 
 
-def initial_model(plan: PretrainingPlan, corpus: Corpus | MixedCorpus, init: Path | None) -> Callable[[], Model]:
+def initial_model(
+    plan: PretrainingPlan,
+    corpus: Corpus | MixedCorpus,
+    init: Path | None,
+    probe: Callable[[], Sequence[Batch]] = lambda: [],
+) -> Callable[[], Model]:
     """A function that makes the model as it is before step 1, the same one each time.
 
-    UsageError naming the field when the folder's model or tokenizer is not what the plan and the corpus need.
+    `probe` gives masked batches by which a head for masked tokens is judged: published folders may hold one that was
+    never trained. UsageError naming the field when the folder's model or tokenizer is not what plan and corpus need.
     """
     if init is None:
         return lambda: _new_model(plan, corpus)
-    given = load_model(init)
-    for field in fields(given.config):
-        found, wanted = getattr(given.config, field.name), getattr(plan.model, field.name)
-        if found != wanted and field.name not in NOT_IN_WEIGHTS:
-            raise UsageError(f"model.{field.name}: is {found} in {init} and {wanted} in the recipe; they must agree")
-    if Tokenizer.load(init).tokens != corpus.tokenizer.tokens:
-        raise UsageError(f"{init}: its vocabulary is not the corpus's; prepare the corpus with --tokenizer {init}")
-    taken = given.state_dict()
+    given = load_starting_model(init, plan.model, corpus.tokenizer)
+    taken = {name: parameter.detach() for name, parameter in given.named_parameters()}
     new = [head for head in plan.heads if head not in given.trained_heads]
     if new:
         console.say(f"{init} has no trained head {' or '.join(new)}: it starts from random weights")
+    elif MASKED_LM in plan.heads and _is_random(given, probe(), Baselines(corpus)):
+        new = [MASKED_LM]
+        console.say(
+            f"{init} restores hidden tokens no better than a guess from their frequency: its head masked_lm counts as "
+            "untrained and starts from random weights"
+        )
 
     def build() -> Model:
         model = _new_model(plan, corpus)
@@ -59,10 +65,23 @@ def initial_model(plan: PretrainingPlan, corpus: Corpus | MixedCorpus, init: Pat
     return build
 
 
+def _is_random(model: Model, batches: Sequence[Batch], baselines: Baselines) -> bool:
+    """Whether the head for masked tokens is no better than token frequency; False where there is nothing to ask."""
+    loss = unigram = 0.0
+    objective = MaskedLM()
+    model.eval()
+    with torch.no_grad():
+        for batch in batches:
+            if objective.count(batch):
+                loss += float(objective.score(model, model(batch), batch).loss)
+                unigram += baselines.unigram_sum(batch.targets[MASKED_LM].labels)
+    return loss >= unigram > 0
+
+
 def _new_model(plan: PretrainingPlan, corpus: Corpus | MixedCorpus) -> Model:
     """Weights from the seed; the output bias zero as published, or where training would take it in its first steps."""
     model = build_model(plan.model, plan.heads, plan.seed)
-    if plan.training.output_bias == "unigram" and "masked_lm" in plan.heads:
+    if plan.training.output_bias == "unigram" and MASKED_LM in plan.heads:
         counts = torch.from_numpy(corpus.token_counts()).double() + 1
         with torch.no_grad():
             model.masked_lm_head()[0].bias.copy_((counts / counts.sum()).log())

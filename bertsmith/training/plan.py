@@ -26,6 +26,7 @@ class PretrainingPlan:
     """The parts of a recipe that pretraining reads, and the recipe's text for the run folder.
 
     recipe_text: the resolved recipe as TOML; its [training] and [model] tables are rewritten with what was settled.
+    recipe_advice: a line to say before step 1, or "".
     """
 
     seed: int
@@ -37,6 +38,7 @@ class PretrainingPlan:
     long_phase: LongPhaseConfig = field(default_factory=LongPhaseConfig)
     recipe_text: str = ""
     recipe_name: str = ""
+    recipe_advice: str = ""
 
     def check(self) -> None:
         """UsageError naming the key when parts contradict each other."""

@@ -15,8 +15,9 @@ from bertsmith.data.mixture import Batches, CorpusShare, MixedCorpus, open_mixed
 from bertsmith.errors import BertsmithError
 from bertsmith.models.huggingface import require_padding
 from bertsmith.models.model import Model
+from bertsmith.training.advice import advice_for_continuing
 from bertsmith.training.checkpoint import Checkpoints
-from bertsmith.training.device import Device, open_device, set_fp32_backend, set_threads
+from bertsmith.training.device import Device, open_device, set_fp32_backend, set_up_cpu
 from bertsmith.training.environment import Record, Settings, broken_promises, machine_facts, record_from
 from bertsmith.training.initial import initial_model, input_fingerprints
 from bertsmith.training.logs import Interval
@@ -26,7 +27,7 @@ from bertsmith.training.run import PretrainingResult, Run
 from bertsmith.training.run_folder import RunFolder, resolved
 from bertsmith.training.setup import build_state
 from bertsmith.training.state import State
-from bertsmith.training.validation import Baselines, Validation
+from bertsmith.training.validation import Baselines, Validation, probe_batches
 
 
 def pretrain(
@@ -93,7 +94,7 @@ def _open_run(
         sizes = sequences_of(text.shares, plan.training.batch_size)
         parts = " and ".join(f"{size} of {name}" for name, size in zip(text.names, sizes, strict=True))
         console.say(f"the {plan.training.batch_size} sequences of a step are {parts}")
-    initial = initial_model(plan, text, init)
+    initial = initial_model(plan, text, init, lambda: probe_batches(plan, [validation_text, text]))
     if record is None:
         state, record = _begin(plan, folder, inputs, initial, sources, device)
     else:
@@ -125,13 +126,16 @@ def _begin(
     record = Record(plan.values(), final.values(), inputs, settings, machine_facts(device.torch_device))
     device.on_main(lambda: folder.start(plan, record))
     _introduce(plan, settings, state)
+    continuing = advice_for_continuing(plan.model, plan.training) if inputs["initial model"] else ""
+    for advice in filter(None, (plan.recipe_advice, continuing)):
+        console.say(advice)
     return state, record
 
 
 def _reopen(plan: PretrainingPlan, record: Record, initial: Callable[[], Model], device: Device) -> State:
     """The state as the run was started, with the settings it was started with."""
     settings = record.settings
-    set_threads(settings.threads, device.local_world)
+    set_up_cpu(settings.threads, device.local_world)
     set_fp32_backend(settings.fp32_backend)
     changed = broken_promises(record, machine_facts(device.torch_device), device.world)
     state, now = build_state(plan, settings, initial, device)

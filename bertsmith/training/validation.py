@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from bertsmith.training.device import Device, eager_only
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.state import State
 
+PROBED_SEQUENCES = 64  # about a thousand masked tokens
 SEQUENCES_AT_ONCE = 32  # bounds the memory of the logits
 
 
@@ -129,6 +131,18 @@ def _fixed_batches(plan: PretrainingPlan, corpus: Corpus, corpora: int, device: 
     at_once = SEQUENCES_AT_ONCE
     pieces = [indices[start : start + at_once] for start in range(0, len(indices), at_once)]
     return [source.make(0, piece).to_batch() for piece in pieces]
+
+
+def probe_batches(plan: PretrainingPlan, corpora: Sequence[Corpus | MixedCorpus]) -> Sequence[Batch]:
+    """A few masked sequences by which a head is judged, from the first part that has any; the same on every rank."""
+    few = replace(plan, training=replace(plan.training, validation_sequences=PROBED_SEQUENCES))
+    alone = Device(torch.device("cpu"))
+    for mixed in corpora:
+        for corpus in mixed.corpora if isinstance(mixed, MixedCorpus) else (mixed,):
+            batches = _fixed_batches(few, corpus, 1, alone)
+            if batches:
+                return batches
+    return []
 
 
 def interval(config: TrainingConfig) -> int:

@@ -220,20 +220,6 @@ def test_another_machine_is_one_warning(corpus: Path, tmp_path: Path, capsys: py
     assert "ranks 2 -> 1" in warnings[0]
 
 
-def test_init_starts_from_the_weights_of_a_folder(corpus: Path, tmp_path: Path, finished: Path) -> None:
-    plan = tiny_plan(learning_rate=1e-30, steps=1)
-    result = pretrain(plan, corpus, tmp_path / "run", init=finished / "model")
-    before = dict(load_model(finished / "model").named_parameters())
-    for name, parameter in load_model(Path(result.model)).named_parameters():
-        torch.testing.assert_close(parameter, before[name], atol=1e-12, rtol=0)
-
-
-def test_init_of_another_shape_is_named(corpus: Path, tmp_path: Path, finished: Path) -> None:
-    plan = tiny_plan()
-    with pytest.raises(UsageError, match=r"model\.layers: is 2 in .* and 3 in the recipe"):
-        pretrain(replace(plan, model=replace(plan.model, layers=3)), corpus, tmp_path / "run", finished / "model")
-
-
 def test_two_phases_train_both_lengths_and_state_the_longest(corpus: Path, tmp_path: Path) -> None:
     plan = replace(tiny_plan(steps=8), long_phase=LongPhaseConfig(share=0.25, length=128, batch_size=4))
     result = pretrain(plan, corpus, tmp_path / "run")

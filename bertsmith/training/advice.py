@@ -1,0 +1,41 @@
+"""What a run is told about its learning rate before step 1; nothing is changed by it."""
+
+from __future__ import annotations
+
+import math
+
+from bertsmith.models.config import EncoderConfig
+from bertsmith.training.config import TrainingConfig
+
+PUBLISHED_WIDTH = 768  # from here on the published rates hold
+LARGE_RATE = 5e-5  # above it a rate is one for new models at the published widths
+LARGE_RATE_TIMES_WIDTH = 0.1  # narrower models take rates that grow as they narrow: 2e-3 at 128, 5e-4 at 512
+LESSENED = 5  # google-research/bert, README: 1e-4 for a new model, 2e-5 to go on from a checkpoint
+BATCH_AND_RATE = ("training.batch_size", "training.learning_rate")
+BATCH_CHANGED = 2.0  # times the recipe's batch, or a part of it
+
+
+def advice_for_continuing(model: EncoderConfig, training: TrainingConfig) -> str:
+    """One line where the rate is one for new models although training starts from trained weights, or ""."""
+    large = LARGE_RATE if model.hidden_size >= PUBLISHED_WIDTH else LARGE_RATE_TIMES_WIDTH / model.hidden_size
+    if training.learning_rate <= large:
+        return ""
+    lower = training.learning_rate / LESSENED
+    return (
+        f"training.learning_rate {training.learning_rate:g} is one for a new model: trained weights first lose what "
+        "they know (BERT's authors take 1e-4 for a new model and 2e-5 to go on); try "
+        f"--training.learning-rate {lower:.1g}"
+    )
+
+
+def advice_for_batch(recipe: TrainingConfig, training: TrainingConfig) -> str:
+    """One line where the batch is far from the recipe's and the rate is not, or ""."""
+    times = training.batch_size / recipe.batch_size
+    if training.learning_rate != recipe.learning_rate or 1 / BATCH_CHANGED < times < BATCH_CHANGED:
+        return ""
+    scaled = training.learning_rate * math.sqrt(times)
+    return (
+        f"training.batch_size is {times:g} times the recipe's and training.learning_rate is as it was; with Adam the "
+        f"rate usually goes with the square root of the batch, here {scaled:.1e} (RoBERTa: 1e-4 at 256, 7e-4 at 2,000, "
+        "1e-3 at 8,000 sequences)"
+    )
