@@ -1,25 +1,26 @@
 """Pretraining speed and loss against Hugging Face's Trainer as run_mlm.py uses it, both sides in one run.
 
-    python benchmarks/pretraining.py                        speed at every size, precision by precision
-    python benchmarks/pretraining.py --curves               losses of both over the same batches, step by step
-    python benchmarks/pretraining.py --seeds 3              validation loss of both with dropout
-    python benchmarks/pretraining.py --sizes mini --memory  peak memory of each side in a process of its own
+    python benchmarks/pretraining.py            speed and peak memory at every size, precision by precision
+    python benchmarks/pretraining.py --curves   losses of both over the same batches, step by step
+    python benchmarks/pretraining.py --seeds 3  validation loss of both with dropout
 
-Same model, same weights at the start, same rows of 128 tokens (masked_lm), same batch, dropout 0.1. The sides
-take turns; medians over all steps but the first two of each turn. Without --text it uses Python's own documentation.
+Same model, same weights at the start, same rows of 128 tokens (masked_lm), same batch, dropout 0.1. Each side has a
+process of its own; they take turns; medians over all steps but the first two of each turn. Without --text it uses
+Python's own documentation.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
+import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -35,6 +36,7 @@ from bertsmith.models.model import build_model
 from bertsmith.objectives.table import OBJECTIVES
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
+from bertsmith.training.device import set_up_cpu
 
 WARM = 2  # steps of a turn that are not counted
 GOALS = {("mini", "bf16"): 5.0, ("small", "bf16"): 3.5, ("base", "bf16"): 1.8, ("mini", "fp32"): 3.0}
@@ -61,29 +63,64 @@ def same_function(corpus: Corpus, setting: Setting) -> float:
     return abs(float(score.loss) / score.count - float(theirs))
 
 
-def speed(corpus: Corpus, setting: Setting, turns: int, count: int, compiled: bool) -> dict[str, object]:
-    """Tokens per second of both sides, turn by turn."""
-    full = full_batches(corpus, setting)
-    sides = {"ours": Ours(corpus, setting, compiled=compiled, batches=full), "theirs": Theirs(corpus, setting)}
+class Apart:
+    """One side in a process of its own, so that neither side's settings reach the other."""
+
+    def __init__(self, side: str, corpus: Path, setting: Setting, compiled: bool = False) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, side, corpus, setting, compiled), daemon=True)
+        self._process.start()
+
+    def run(self, count: int) -> tuple[list[float], int]:
+        """Seconds of each of the next `count` steps, and the process's peak resident megabytes so far."""
+        self._pipe.send(count)
+        return self._pipe.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.send(0)
+        self._process.join()
+
+
+def serve(pipe: Connection, side: str, path: Path, setting: Setting, compiled: bool) -> None:
+    """What the process of one side does: steps, until it is told to make none."""
+    corpus = Corpus.open(path)
+    if side == "ours":
+        set_up_cpu(0, 1)
+        runner = Ours(corpus, setting, compiled=compiled, batches=full_batches(corpus, setting))
+    else:
+        runner = Theirs(corpus, setting)
+    while count := pipe.recv():
+        seconds = runner.run(count)[0]
+        pipe.send((seconds, round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))
+
+
+def speed(path: Path, setting: Setting, turns: int, count: int, compiled: bool) -> dict[str, object]:
+    """Tokens per second of both sides, turn by turn, and the peak memory of each."""
+    sides = {name: Apart(name, path, setting, compiled) for name in ("ours", "theirs")}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    peaks: dict[str, int] = {}
     ratios = []
     for _ in range(turns):
         turn = {}
         for name, side in sides.items():
-            times = side.run(count + WARM)[0][WARM:]
-            seconds[name] += times
-            turn[name] = statistics.median(times)
+            times, peaks[name] = side.run(count + WARM)
+            seconds[name] += times[WARM:]
+            turn[name] = statistics.median(times[WARM:])
         ratios.append(turn["theirs"] / turn["ours"])
+    for side in sides.values():
+        side.close()
     tokens = setting.batch_size * LENGTH
-    result = {name: round(tokens / statistics.median(times)) for name, times in seconds.items()}
     return {
         "size": setting.size,
         "precision": setting.precision,
         "compiled": compiled,
-        "tokens_per_second": result,
+        "tokens_per_second": {name: round(tokens / statistics.median(times)) for name, times in seconds.items()},
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
         "goal": GOALS.get((setting.size, setting.precision)),
+        "peak_megabytes": peaks,
     }
 
 
@@ -132,26 +169,6 @@ def over_seeds(corpora: tuple[Corpus, Corpus], setting: Setting, seeds: int, cou
     }
 
 
-def memory(arguments: argparse.Namespace, corpus: Path, size: str) -> dict[str, object]:
-    """Peak resident megabytes of each side, each in a process of its own."""
-    peaks = {}
-    for side in ("ours", "theirs"):
-        command = [sys.executable, __file__, "--side", side, "--sizes", size, "--corpus", str(corpus)]
-        done = subprocess.run(
-            [*command, "--precisions", arguments.precisions[0]], check=True, capture_output=True, text=True
-        )
-        peaks[side] = json.loads(done.stdout.splitlines()[-1])["megabytes"]
-    return {"size": size, "precision": arguments.precisions[0], "peak_megabytes": peaks}
-
-
-def one_side(side: str, corpus: Corpus, setting: Setting) -> dict[str, object]:
-    """Peak resident megabytes of this process after five steps of one side."""
-    import resource
-
-    (Ours if side == "ours" else Theirs)(corpus, setting).run(5)
-    return {"megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
-
-
 def arguments_of() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -164,8 +181,6 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="bertsmith's layers compiled")
     parser.add_argument("--curves", action="store_true")
     parser.add_argument("--seeds", type=int, default=0)
-    parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -178,12 +193,6 @@ def main() -> None:
         for size in arguments.sizes:
             for precision in arguments.precisions:
                 setting = Setting(size, precision)
-                if arguments.side:
-                    print(json.dumps(one_side(arguments.side, corpus, setting)))
-                    continue
-                if arguments.memory:
-                    print(json.dumps(memory(arguments, path, size)), flush=True)
-                    continue
                 if arguments.curves:
                     result = curves(corpus, setting, arguments.steps)
                 elif arguments.seeds:
@@ -191,7 +200,7 @@ def main() -> None:
                     result = over_seeds((corpus, held_out), setting, arguments.seeds, arguments.steps)
                 else:
                     gap = same_function(corpus, setting)
-                    result = speed(corpus, setting, arguments.turns, arguments.steps, arguments.compile)
+                    result = speed(path, setting, arguments.turns, arguments.steps, arguments.compile)
                     result["loss_difference_at_start"] = gap
                 print(json.dumps({"size": size, **result, "threads": torch.get_num_threads()}), flush=True)
 

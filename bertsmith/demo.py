@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertsmith.console import render_table
-from bertsmith.data.randomness import key, permutation, uniform
 from bertsmith.errors import BertsmithError
+from bertsmith.randomness import key, permutation, uniform
 from bertsmith.store import fingerprint, write_atomic
 from bertsmith.text.sentences import split
 

@@ -17,8 +17,8 @@ from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.masking import mask
 from bertsmith.data.plans import Plans
-from bertsmith.randomness import key, permutation, permute
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.randomness import key, permutation, permute
 
 if TYPE_CHECKING:
     from bertsmith.tokenizers.tokenizer import SpecialIds

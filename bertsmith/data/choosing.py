@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.compiled import kernel
+from bertsmith.compiled import kernel
 from bertsmith.data.cuts.examples import CONTINUES, SPECIAL
-from bertsmith.data.randomness import below_one, draw_one, uniform_one
+from bertsmith.randomness import below_one, draw_one, uniform_one
 
 # Each sequence has one stream of draws: 0 is the budget's, 1 the circle's, then come the choices, the sizes of n-grams,
 # and from 2**32 on the treatments (bertsmith.data.masking).

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bertsmith.compiled import kernel
 from bertsmith.data.choosing import choose_tokens, choose_words
-from bertsmith.data.compiled import kernel
 from bertsmith.data.config import MaskingConfig
 from bertsmith.data.cuts.examples import CONTINUES, Examples
-from bertsmith.data.randomness import SHIFT_32, draw_one, key
+from bertsmith.randomness import SHIFT_32, draw_one, key
 
 if TYPE_CHECKING:
     from bertsmith.tokenizers.tokenizer import SpecialIds

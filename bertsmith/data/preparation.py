@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith import console, interrupt, store
-from bertsmith.data import randomness, sampling
+from bertsmith import console, interrupt, randomness, store
+from bertsmith.data import sampling
 from bertsmith.data.chunks import Chunk, EncodeChunk
 from bertsmith.data.corpus import KIND, SPLITS, TOKENIZER, Split
 from bertsmith.data.pool import Pool

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from bertsmith import console, interrupt
 from bertsmith.data.chunks import CountChunk
 from bertsmith.data.pool import Pool
-from bertsmith.data.randomness import key, uniform_at
 from bertsmith.data.reading import Reader
+from bertsmith.randomness import key, uniform_at
 from bertsmith.text.config import TextConfig
 from bertsmith.text.documents import Skipped, Source
 from bertsmith.tokenizers.config import TokenizerConfig

@@ -32,8 +32,6 @@ def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tens
     features: (rows, width), rows beyond the labels fill up and count nothing; weight: (vocabulary, width); bias:
     (vocabulary,), all of one type (fp32 or bf16). Differentiable once, in features, weight and bias.
     """
-    if not torch.is_grad_enabled():  # inside the function parameters still look as if they wanted gradients
-        weight, bias = weight.detach(), bias.detach()
     if not torch.is_grad_enabled():  # a parameter asks for its gradient all the same, and it would be made
         features, weight, bias = features.detach(), weight.detach(), bias.detach()
     return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
@@ -55,7 +53,7 @@ class _VocabularyLoss(torch.autograd.Function):
             if wants_gradients:
                 blocks.append((errors @ weight, errors.t() @ rows, errors.sum(0)))
         if wants_gradients:
-            ctx.save_for_backward(*_joined(blocks, features, weight, bias))
+            ctx.gradients = _joined(blocks, features, weight, bias)
         ctx.mark_non_differentiable(correct)
         return loss, correct
 
@@ -64,8 +62,10 @@ class _VocabularyLoss(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, scale: Tensor, _: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None]:
-        features, weight, bias = ctx.saved_tensors
-        return features * scale.to(features.dtype), weight * scale.to(weight.dtype), bias * scale.to(bias.dtype), None
+        gradients, ctx.gradients = ctx.gradients, None
+        assert gradients is not None, "the gradients are scaled in place, so the way back is gone once"
+        features, weight, bias = (gradient.mul_(scale.to(gradient.dtype)) for gradient in gradients)
+        return features, weight, bias, None
 
 
 def _score_block(rows: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,8 @@ from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.cuts.examples import SPECIAL, Examples
 from bertsmith.data.masking import Masked, mask
-from bertsmith.data.randomness import key, permutation
 from bertsmith.models.model import Model
+from bertsmith.randomness import key, permutation
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, sequences_of
 from bertsmith.tasks.pairs import pair_logits
 from bertsmith.text.han import contains_han

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertsmith.data import randomness
+from bertsmith import randomness
 from bertsmith.errors import UsageError
 from bertsmith.text.cleaning import clean
 from bertsmith.text.lines import text_lines

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import regex
 
-from bertsmith.data import randomness
+from bertsmith import randomness
 from bertsmith.text.words import segment
 
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+|[^\p{L}\p{M}\p{N}_\s]")

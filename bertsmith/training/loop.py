@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bertsmith import interrupt
 from bertsmith.batch import Batch
-from bertsmith.data.randomness import key
 from bertsmith.errors import BertsmithError
+from bertsmith.randomness import key
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import Device, seed_dropout
 from bertsmith.training.schedules import schedule_for

@@ -13,7 +13,7 @@ from bertsmith.config import to_values
 from bertsmith.data.mixture import Batches
 from bertsmith.models.model import Model
 from bertsmith.training import budget
-from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_threads, supports_bf16
+from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_up_cpu, supports_bf16
 from bertsmith.training.environment import Settings, machine_facts
 from bertsmith.training.loop import steps
 from bertsmith.training.plan import PretrainingPlan
@@ -34,7 +34,7 @@ def settle(plan: PretrainingPlan, initial: Callable[[], Model], sources: Sequenc
     initial: makes the model as it is before step 1. sources: the examples of each phase.
     """
     training = plan.training
-    threads = set_threads(training.threads, device.local_world)
+    threads = set_up_cpu(training.threads, device.local_world)
     machine = [machine_facts(device.torch_device), threads, device.world]
     backend = remembered("fp32_backend", machine, lambda: choose_fp32_backend(device.torch_device), device)
     set_fp32_backend(backend)

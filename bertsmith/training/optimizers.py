@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Optimizer:
         self._parameters = dict(decayed + excluded)
         self._places, border, size = _lay_out(decayed, excluded)
         device = next(model.parameters()).device
-        self.masters, self.gradients, self.exp_avg, self.exp_avg_sq = (
+        self.masters, self._gradients, self.exp_avg, self.exp_avg_sq = (
             torch.zeros(size, dtype=torch.float32, device=device) for _ in range(4)
         )
         self._rounded = self.masters if dtype == torch.float32 else torch.zeros(size, dtype=dtype, device=device)
@@ -37,9 +38,11 @@ class Optimizer:
             view.copy_(self._parameters[name].detach())
         self._update_model()
         self._point_at(self._rounded)
-        for name, view in self.views(self.gradients).items():
-            self._parameters[name].register_post_accumulate_grad_hook(_adder(view))
-        buffers = Buffers(self.masters, self.gradients, self.exp_avg, self.exp_avg_sq, border)
+        self._stale: set[str] = set()  # parameters whose gradient is still that of the step before
+        self._collected = self.views(self._gradients)
+        for name, parameter in self._parameters.items():
+            parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
+        buffers = Buffers(self.masters, self._gradients, self.exp_avg, self.exp_avg_sq, border)
         self._rule: UpdateRule
         if config.optimizer == "lamb":
             tensors = [place for name, _ in decayed for place in self._tensors_of(model, name)]
@@ -54,19 +57,41 @@ class Optimizer:
             for name, start in self._places.items()
         }
 
+    @property
+    def gradients(self) -> Tensor:
+        """The flat buffer of the gradients summed since they were last forgotten, 0 where there are none."""
+        for name in self._stale:
+            self._collected[name].zero_()
+        self._stale.clear()
+        return self._gradients
+
+    def forget_gradients(self) -> None:
+        """Start anew. Nothing is cleared here: the first gradient of a parameter replaces what is there."""
+        self._stale.update(self._parameters)
+
+    def _collect(self, name: str, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        if name in self._stale:
+            self._stale.remove(name)
+            self._collected[name].copy_(parameter.grad)
+        else:
+            self._collected[name].add_(parameter.grad)
+        parameter.grad = None
+
     def update(self, rate: float, number: int) -> float:
         """Clip, update number `number` (from 0) at learning rate `rate`, clear the gradients.
 
         Returns the global norm before clipping; when it is not finite nothing is updated.
         """
-        norm = float(torch.linalg.vector_norm(self.gradients))
+        gradients = self.gradients
+        norm = float(torch.linalg.vector_norm(gradients))
         if norm in (float("inf"), float("-inf")) or norm != norm:
             return norm
         if self.config.clip and norm > self.config.clip:
-            self.gradients.mul_(self.config.clip / norm)
+            gradients.mul_(self.config.clip / norm)
         self._rule.update(rate, number)
         self._update_model()
-        self.gradients.zero_()
+        self.forget_gradients()
         return norm
 
     def state(self) -> dict[str, Tensor]:
@@ -81,7 +106,7 @@ class Optimizer:
             view.copy_(weights[name])
         for name, view in self.state().items():
             view.copy_(moments[name])
-        self.gradients.zero_()
+        self.forget_gradients()
         self._update_model()
 
     @contextmanager
@@ -134,12 +159,3 @@ def _lay_out(*groups: list[tuple[str, nn.Parameter]]) -> tuple[dict[str, int], i
             end += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
         ends.append(end)
     return places, ends[0], end
-
-
-def _adder(view: Tensor):
-    def add(parameter: Tensor) -> None:
-        assert parameter.grad is not None
-        view.add_(parameter.grad)
-        parameter.grad = None
-
-    return add

@@ -50,7 +50,7 @@ def _compile(plan: PretrainingPlan, state: State, device: Device) -> bool:
         console.warn(f"training is not compiled: {str(error).strip().splitlines()[0][:200]}")
         return False
     finally:
-        state.optimizer.gradients.zero_()
+        state.optimizer.forget_gradients()
 
 
 def _made_up_batches(plan: PretrainingPlan, device: Device) -> list[Batch]:

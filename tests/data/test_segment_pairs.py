@@ -7,7 +7,7 @@ from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import PAIR_CUTS, CutConfig, CutName, MaskingConfig
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.cuts.examples import A_START, A_STOP, B_START, B_STOP, LABEL, PART
-from bertsmith.data.randomness import below_one, draw_one, key, uniform_one
+from bertsmith.randomness import below_one, draw_one, key, uniform_one
 from tests.helpers import SPECIAL as IDS
 from tests.helpers import memory_corpus, random_documents
 

@@ -34,7 +34,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("store",),
     ("console", "interrupt"),
-    ("errors",),
+    ("randomness",),
+    ("compiled", "errors"),
 )
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 

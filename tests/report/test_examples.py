@@ -12,7 +12,7 @@ from bertsmith.batch import flat_batch
 from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
-from bertsmith.data.randomness import key, permutation
+from bertsmith.randomness import key, permutation
 from bertsmith.report.examples import draw_sequences, judged_pairs, part_seed, pieces_of, seen_lines
 from tests.stories import tiny_model
 

@@ -29,7 +29,8 @@ def gradients_of(model: nn.Module, step: int) -> dict[str, Tensor]:
 
 def give(model: nn.Module, gradients: dict[str, Tensor]) -> None:
     """Have autograd deliver exactly these gradients."""
-    torch.stack([(p * gradients[name].to(p.dtype)).sum() for name, p in model.named_parameters()]).sum().backward()
+    parameters = {name: model.get_parameter(name) for name in gradients}
+    torch.stack([(p * gradients[name].to(p.dtype)).sum() for name, p in parameters.items()]).sum().backward()
 
 
 def expected_weights(model: Model, config: TrainingConfig, steps: int) -> dict[str, Tensor]:
@@ -170,6 +171,19 @@ def test_micro_batches_are_added_up_in_fp32() -> None:
         give(model, {name: torch.full_like(p, size) for name, p in model.named_parameters()})
     for gradient in optimizer.views(optimizer.gradients).values():
         assert torch.equal(gradient, torch.full_like(gradient, 1 + 1 / 512))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_a_step_are_its_own(dtype: torch.dtype) -> None:
+    model = small_model()
+    optimizer = Optimizer(model, TrainingConfig(steps=3), dtype)
+    give(model, {name: torch.ones_like(p) for name, p in model.named_parameters()})
+    optimizer.update(1e-3, 0)
+    give(model, {PAIR: torch.full_like(model.get_parameter(PAIR), 2.0)})
+    for name, gradient in optimizer.views(optimizer.gradients).items():
+        assert torch.equal(gradient, torch.full_like(gradient, 2.0 if name == PAIR else 0.0)), name
+    optimizer.forget_gradients()
+    assert not optimizer.gradients.any()
 
 
 def test_masters_in_model_is_fp32_inside_and_bf16_after() -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.compiled import kernel
+from bertsmith.compiled import kernel
 from bertsmith.data.corpus import Part
 from bertsmith.data.cuts.cut import Cut
 from bertsmith.data.cuts.examples import A_START, A_STOP, B_START, B_STOP, LABEL, NO_LABEL, Rows

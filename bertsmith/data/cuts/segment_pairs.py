@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.compiled import kernel
+from bertsmith.compiled import kernel
 from bertsmith.data.corpus import Part
 from bertsmith.data.cuts.cut import Cut
 from bertsmith.data.cuts.examples import A_START, A_STOP, B_START, B_STOP, LABEL, Rows
-from bertsmith.data.randomness import below_one, draw_one, key, uniform_one
+from bertsmith.randomness import below_one, draw_one, key, uniform_one
 
 TRUE_PAIR, FALSE_PAIR = 0, 1
 TRIES = 10  # draws of another document before the same one is accepted

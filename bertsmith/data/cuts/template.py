@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.compiled import kernel
+from bertsmith.compiled import kernel
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.cuts.examples import (
     A_START,

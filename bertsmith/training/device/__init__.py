@@ -6,7 +6,7 @@ from bertsmith.training.device.precision import (
     choose_fp32_backend,
     seed_dropout,
     set_fp32_backend,
-    set_threads,
+    set_up_cpu,
     supports_bf16,
 )
 from bertsmith.training.device.ranks import Device, open_device
@@ -20,7 +20,7 @@ __all__ = [
     "open_device",
     "seed_dropout",
     "set_fp32_backend",
-    "set_threads",
+    "set_up_cpu",
     "supports_bf16",
     "uncompile_layers",
 ]

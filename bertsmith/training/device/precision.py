@@ -1,7 +1,8 @@
-"""Number formats, threads and the seed of dropout."""
+"""Number formats, threads, memory and the seed of dropout."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import time
@@ -19,19 +20,38 @@ WORTHWHILE = 0.75  # the time it may take relative to torch's choice
 TOLERATED = 2.0  # the error it may have relative to torch's choice
 ROUNDS = 8
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
+LARGEST_KEPT = 2**25  # bytes: the most glibc takes as threshold
+NEVER = 2**31 - 1
+
 
 def seed_dropout(key: np.uint64) -> None:
     """Start torch's default generators (CPU and GPU) at a hash of (seed, step, micro-step, rank)."""
     torch.manual_seed(int(key))
 
 
-def set_threads(threads: int, local_world: int) -> int:
-    """Use `threads` threads (0 = this rank's share of the cores) and return their number."""
+def set_up_cpu(threads: int, local_world: int) -> int:
+    """Use `threads` threads (0 = this rank's share of the cores), keep freed memory; returns the number of threads."""
     if not threads:
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = max(1, available // local_world)
     torch.set_num_threads(threads)
+    _keep_freed_memory()
     return threads
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed, up to LARGEST_KEPT a piece, and give it out again.
+
+    Every step frees the tensors that the next one allocates again; returned to the system in between, their pages have
+    to be cleared and mapped anew, which took 15 % of a bert-small's step. Other C libraries are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
 def supports_bf16(device: torch.device) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bertsmith.data import compiled
+from bertsmith import compiled
 
 
 def double(value: int) -> int:

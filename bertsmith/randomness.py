@@ -13,7 +13,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.compiled import kernel
+from bertsmith.compiled import kernel
 
 UInt64s = npt.NDArray[np.uint64]
 

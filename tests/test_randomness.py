@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bertsmith.data import randomness
-from bertsmith.data.randomness import below_one, draw, draw_one, key, permutation, permute, uniform, uniform_at
+from bertsmith import randomness
+from bertsmith.randomness import below_one, draw, draw_one, key, permutation, permute, uniform, uniform_at
 
 
 def test_values_never_change():
