@@ -2,10 +2,12 @@
 
     python benchmarks/data.py                                       on Python's own documentation
     python benchmarks/data.py --text train.txt [--vocabulary vocab.txt]
+    python benchmarks/data.py --text zh.txt --vocabulary bert-base-chinese-vocab.txt --recipe roberta-wwm-mini-chinese
 
 Every figure is a median over turns in which the sides alternate. MB are 10^6 bytes of text as read; "cold" starts new
 processes and an empty cache of words each time, as `bertsmith prepare` does. A text given should hold one sentence
-a line; the documentation holds one paragraph a line, so that it is split either way.
+a line; the documentation holds one paragraph a line, so that it is split either way. Chinese text is always prepared
+with its word boundaries.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 import torch
 
-from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.config import CutConfig, CutName, MaskingConfig
 from bertsmith.data.corpus import Corpus
-from bertsmith.data.cuts import cut_for
+from bertsmith.data.cuts import CUTS, cut_for
 from bertsmith.data.masking import mask
 from bertsmith.demo import gather
 
@@ -46,17 +48,17 @@ def medians(sides: dict[str, Callable[[], float]], turns: int) -> dict[str, floa
     return {name: round(statistics.median(values), 2) for name, values in rates.items()}
 
 
-def preparation(text: Path, vocabulary: str, folder: Path, turns: int) -> dict[str, object]:
+def preparation(text: Path, vocabulary: str, recipe: str, folder: Path, turns: int) -> dict[str, object]:
     """MB/s of `bertsmith prepare`, whole command, beside `tokenizers` on the same lines."""
     joined = folder / "paragraphs.txt"
     documents = text.read_text(encoding="utf-8").split("\n\n")
     joined.write_text("\n\n".join(" ".join(d.split("\n")) for d in documents), encoding="utf-8")
     megabytes = text.stat().st_size / 1e6
     lines = text.read_text(encoding="utf-8").splitlines()
-    reference = fast_tokenizer(vocabulary or str(prepared(text, vocabulary, folder, 1)[0] / "tokenizer"))
+    reference = fast_tokenizer(vocabulary or str(prepared(text, vocabulary, recipe, folder, 1)[0] / "tokenizer"))
 
     def ours(source: Path, workers: int) -> Callable[[], float]:
-        return lambda: megabytes / prepared(source, vocabulary, folder, workers)[1]
+        return lambda: megabytes / prepared(source, vocabulary, recipe, folder, workers)[1]
 
     def theirs() -> float:
         started = time.perf_counter()
@@ -82,11 +84,11 @@ def preparation(text: Path, vocabulary: str, folder: Path, turns: int) -> dict[s
     }
 
 
-def prepared(text: Path, vocabulary: str, folder: Path, workers: int) -> tuple[Path, float]:
+def prepared(text: Path, vocabulary: str, recipe: str, folder: Path, workers: int) -> tuple[Path, float]:
     """A corpus made by the command line, and the seconds that it reports (the start of Python not counted)."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         out = Path(place) / "corpus"
-        command = [sys.executable, "-m", "bertsmith", "prepare", "bert-mini", "--text", str(text), "--out", str(out)]
+        command = [sys.executable, "-m", "bertsmith", "prepare", recipe, "--text", str(text), "--out", str(out)]
         extra = ["--tokenizer", vocabulary] if vocabulary else []
         done = subprocess.run(
             [*command, *extra, "--workers", str(workers), "--json"], check=True, capture_output=True, text=True
@@ -105,21 +107,25 @@ def fast_tokenizer(path: str):
 
 
 def planning(corpus: Corpus, turns: int) -> dict[str, object]:
-    """Million sentences per second of the next_sentence plan of an epoch."""
-    cut = cut_for(CutConfig(copies=0), corpus.tokenizer.special, 0)
-    cut.plan(corpus, 0)
-    epochs = iter(range(1, 1000))
+    """Million sentences per second of planning an epoch with each cut."""
+    epochs = iter(range(10**9))
 
-    def plan() -> float:
-        started = time.perf_counter()
-        cut.plan(corpus, next(epochs))
-        return corpus.sentence_count / (time.perf_counter() - started) / 1e6
+    def ours(name: CutName) -> Callable[[], float]:
+        cut = cut_for(CutConfig(name=name, copies=0), corpus.tokenizer.special, 0)
 
-    return {"what": "planning next_sentence, million sentences/s", **medians({"ours": plan}, 5 * turns)}
+        def plan() -> float:
+            started = time.perf_counter()
+            cut.plan(corpus, next(epochs))
+            return corpus.sentence_count / (time.perf_counter() - started) / 1e6
+
+        plan()
+        return plan
+
+    return {"what": "planning, million sentences/s", **medians({name: ours(name) for name in CUTS}, 5 * turns)}
 
 
 def masking(corpus: Corpus, turns: int) -> dict[str, object]:
-    """Million tokens per second of masking 256 x 128 tokens: by token, by whole word, and Hugging Face's collator."""
+    """Million tokens per second of masking 256 x 128 tokens: by token, whole word, n-gram, and Hugging Face's collator."""
     from transformers import DataCollatorForLanguageModeling
 
     special, size = corpus.tokenizer.special, corpus.vocab_size
@@ -154,6 +160,8 @@ def masking(corpus: Corpus, turns: int) -> dict[str, object]:
         "token, stochastic": ours("token", "stochastic"),
         "word, rounded": ours("word", "rounded"),
         "word, stochastic": ours("word", "stochastic"),
+        "ngram, rounded": ours("ngram", "rounded"),
+        "ngram, stochastic": ours("ngram", "stochastic"),
         "Hugging Face collator": theirs,
     }
     return {"what": "masking, million tokens/s", **medians(sides, 20 * turns)}
@@ -164,13 +172,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", default="", help="a text file, one sentence per line")
     parser.add_argument("--vocabulary", default="", help="a published vocab.txt; else one is trained each time")
+    parser.add_argument("--recipe", default="bert-mini", help="what `prepare` is asked for")
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = Path(arguments.text) if arguments.text else gather(folder).text
-        print(json.dumps(preparation(text, arguments.vocabulary, folder, arguments.turns)), flush=True)
+        print(
+            json.dumps(preparation(text, arguments.vocabulary, arguments.recipe, folder, arguments.turns)), flush=True
+        )
         corpus = Corpus.open(folder / "corpus")
         print(json.dumps(planning(corpus, arguments.turns)), flush=True)
         print(json.dumps(masking(corpus, arguments.turns)), flush=True)
