@@ -125,7 +125,7 @@ def planning(corpus: Corpus, turns: int) -> dict[str, object]:
 
 
 def masking(corpus: Corpus, turns: int) -> dict[str, object]:
-    """Million tokens per second of masking 256 x 128 tokens: by token, whole word, n-gram, and Hugging Face's collator."""
+    """Million tokens per second of masking 256 x 128 tokens, by each unit, and Hugging Face's collator."""
     from transformers import DataCollatorForLanguageModeling
 
     special, size = corpus.tokenizer.special, corpus.vocab_size
