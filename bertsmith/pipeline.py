@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertsmith import config, console, looking, store
-from bertsmith.data.config import CutConfig
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.recipe import Recipe, load_recipe
-from bertsmith.text.config import TextConfig
+from bertsmith.tasks.config import evaluation_config
 
 if TYPE_CHECKING:
     from bertsmith.serving.predictor import Predictor
@@ -79,13 +78,14 @@ def pretrain(
     from bertsmith.report.model_card import write_card
     from bertsmith.report.pretraining import write_report
     from bertsmith.tasks.trained import model_folder
-    from bertsmith.training.advice import advice_for_batch
+    from bertsmith.training.advice import BATCH_AND_RATE, advice_for_batch
     from bertsmith.training.pretraining import pretrain as train
 
     shares = parse_shares([corpus] if isinstance(corpus, str | Path) else corpus)
     folder = model_folder(Path(init)) if init else None
     chosen = _starting_from(folder, recipe, flags)
-    advice = advice_for_batch(load_recipe(recipe).training, chosen.training)
+    as_it_was = {key: value for key, value in (flags or {}).items() if key.replace("-", "_") not in BATCH_AND_RATE}
+    advice = advice_for_batch(load_recipe(recipe, as_it_was).training, chosen.training)
     result = train(replace(_plan_of(chosen), recipe_advice=advice), shares, Path(out), folder)
     if not console.is_quiet():  # the first rank writes for all
         write_card(Path(out), shares[0].folder)
@@ -94,7 +94,7 @@ def pretrain(
 
 
 def _starting_from(folder: Path | None, recipe: str | Path, flags: Flags | None) -> Recipe:
-    """The recipe for a model that starts from the weights in a folder: their sizes, where the flags ask for no others."""
+    """The recipe for a model that starts from the weights in a folder: their sizes, unless the flags ask for others."""
     chosen = load_recipe(recipe, flags)
     if folder is None:
         return chosen
@@ -108,26 +108,9 @@ def import_model(folder: Path, out: Path) -> Result:
 
     Weights and tokenizer are written anew, under today's names, in fp32.
     """
-    from bertsmith.models.folder import save_model
-    from bertsmith.models.huggingface import remarks
-    from bertsmith.models.importing import load_published
-    from bertsmith.tasks.trained import longest, require_embeddings
-    from bertsmith.tokenizers.tokenizer import Tokenizer
+    from bertsmith.tasks.publishing import import_published
 
-    model, tokenizer = load_published(folder), Tokenizer.load(folder)
-    require_embeddings(folder, tokenizer, model)
-    with store.writing(out, "model", {"imported": folder.resolve().name}) as partial:
-        save_model(model, partial, pad_token_id=tokenizer.special.pad)
-        tokenizer.save(partial, longest(folder, model.config.max_positions))
-    for remark in remarks(model.config, model.trained_heads):
-        console.say(remark)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {
-        "model": str(out),
-        "family": model.config.family,
-        "parameters": parameters,
-        "heads": list(model.trained_heads),
-    }
+    return import_published(folder, out)
 
 
 def _plan_of(chosen: Recipe) -> PretrainingPlan:
@@ -163,21 +146,13 @@ def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags
 # --- asking a model ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """What the flags of `evaluate` may set: how the text is read and, for pairs, how it is cut."""
-
-    text: TextConfig = TextConfig()
-    cut: CutConfig = CutConfig()
-
-
 def evaluate_mlm(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:
     """Loss, accuracy and bits per character of a model over hidden words of a text it has not seen."""
     from bertsmith.tasks.masked_lm import evaluate_masked_lm
     from bertsmith.tasks.texts import documents
     from bertsmith.tasks.trained import load_trained
 
-    chosen = _evaluation(flags)
+    chosen = evaluation_config(flags)
     trained = load_trained(model)
     lines = documents(data, replace(chosen.text, sentences="line"))  # split lines would only be joined again
     return evaluate_masked_lm(trained.model, trained.tokenizer, lines, seed, trained.max_length)
@@ -189,7 +164,7 @@ def evaluate_pairs(model: str | Path, data: Sequence[str], seed: int = 0, flags:
     from bertsmith.tasks.texts import documents
     from bertsmith.tasks.trained import load_trained
 
-    chosen = _evaluation(flags)
+    chosen = evaluation_config(flags)
     trained = load_trained(model)
     sentences = documents(data, chosen.text)
     return judge(trained.model, trained.tokenizer, sentences, chosen.cut, seed, trained.max_length)
@@ -214,8 +189,31 @@ def evaluate_minimal_pairs(model: str | Path, data: Sequence[str], seed: int = 0
     return result
 
 
-def _evaluation(flags: Flags | None) -> EvaluationConfig:
-    return config.build(EvaluationConfig, config.parse_overrides(EvaluationConfig, flags or {}), "")
+def compare(
+    models: Sequence[str],
+    data: Sequence[str] = (),
+    pairs: Sequence[str] = (),
+    out: Path | None = None,
+    seed: int = 0,
+    flags: Flags | None = None,
+) -> Result:
+    """{models: [...]}: size, speed, loss, accuracy and bits per character of models side by side, each file apart.
+
+    `data`: texts to restore words of. `pairs`: minimal pairs. `out`: a folder for compare.html.
+    """
+    from bertsmith.report.comparison import Questions, compare_models, write_comparison
+    from bertsmith.tasks.pair_files import read_pairs
+    from bertsmith.tasks.texts import documents, tell
+    from bertsmith.text.skipped import Skipped
+
+    lines, skipped = replace(evaluation_config(flags).text, sentences="line"), Skipped()
+    texts = {path: lambda path=path: list(documents([path], lines)) for path in data}
+    questions = Questions(texts, read_pairs(pairs, skipped) if pairs else [], seed)
+    tell(skipped)
+    result = compare_models(models, questions)
+    if out is not None:
+        console.say(f"plots: {write_comparison(result, out)}")
+    return result
 
 
 def fill_mask(model: str | Path, texts: Sequence[str], top_k: int = 5) -> list[Any]:

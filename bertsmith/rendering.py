@@ -63,6 +63,13 @@ def inspection(result: Mapping[str, Any]) -> str:
     return report.render_corpus(result, color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
 
 
+def comparison(result: Mapping[str, Any]) -> str:
+    """Models, one a line."""
+    from bertsmith.report import comparison
+
+    return comparison.render(result)
+
+
 def plans(result: Mapping[str, Any]) -> str:
     """Recipes side by side."""
     from bertsmith.report import planning

@@ -24,7 +24,9 @@ VERBS = [
     "evaluate minimal-pairs",
     "predict fill-mask",
     "predict next-sentence",
+    "compare",
     "inspect",
+    "plan",
     "recipes",
     "doctor",
     "demo",
@@ -52,6 +54,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     noting("evaluate_mlm", {"loss": 1.5})
     noting("evaluate_pairs", {"accuracy": 0.5})
     noting("evaluate_minimal_pairs", {"accuracy": 0.5})
+    noting("compare", {"models": []})
+    noting("plan", {"recipes": []})
     noting("fill_mask", [[[{"token": "我", "token_id": 5, "score": 0.5, "text": "我"}]]])
     noting("next_sentence", [{"is_next": 0.25}])
     return noted
@@ -126,6 +130,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("predict next-sentence --from x one", "wants texts in pairs, not 1"),
         ("evaluate mlm --from x --data y --training.steps 3", "--training.steps: unknown flag"),
         ("evaluate pairs --from x --data y --cut nonsense", "--cut"),
+        ("plan", "plan wants at least one recipe"),
+        ("plan bert-mni", "did you mean bert-mini?"),
+        ("plan bert-mini --corpus no/such", "no/such"),
+        ("compare", "compare wants at least one model"),
+        ("compare a a/", "a: is given twice"),
+        ("compare a --data no/such.txt", "no/such.txt: there is no such file"),
+        ("compare no/model", "no/model: there is no such folder"),
+        ("compare a --training.steps 3", "--training.steps: unknown flag"),
         ("evaluate minimal-pairs --from x --data no/such.jsonl", "no/such.jsonl: there is no such file"),
         ("evaluate minimal-pairs --from x --data y --text.field z", "takes no fields of a recipe"),
     ],

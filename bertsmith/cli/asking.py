@@ -75,6 +75,31 @@ def evaluate_minimal_pairs(
     print_result(pipeline.evaluate_minimal_pairs(model, data, seed=seed, limit=limit), as_json, rendering.minimal_pairs)
 
 
+def compare(
+    *models: Annotated[str, Parameter(help="runs, checkpoints or Hugging Face folders")],
+    data: Annotated[
+        list[str] | None, Parameter(consume_multiple=True, negative=(), help="texts; each has columns of its own")
+    ] = None,
+    pairs: Annotated[
+        list[str] | None, Parameter(consume_multiple=True, negative=(), help="files or folders of minimal pairs")
+    ] = None,
+    out: Annotated[Path | None, Parameter(help="folder for compare.html, the table with plots")] = None,
+    seed: PlainSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Models side by side: parameters, size, time of a sentence, loss, accuracy, bits per character, minimal pairs.
+
+    Bits per character compare between tokenizers; loss and accuracy only between models of one tokenizer.
+
+    Example: bertsmith compare before after --data old.txt new.txt --out comparison
+    """
+    from bertsmith import pipeline, rendering
+
+    flags = given_flags()
+    result = pipeline.compare(models, data or [], pairs or [], out, seed=seed, flags=flags)
+    print_result(result, as_json, rendering.comparison)
+
+
 @predict.command(name="fill-mask")
 def predict_fill_mask(
     *texts: Annotated[str, Parameter(help="texts with [MASK]; several give a list of results")],

@@ -15,7 +15,7 @@ from bertsmith.cli.common import app, take_flags
 from bertsmith.errors import BertsmithError
 
 # Verbs whose loops ask interrupt.check() where their work is safe; in the others a signal just ends the process.
-STOPPABLE = ("prepare", "pretrain", "evaluate", "predict", "demo")
+STOPPABLE = ("prepare", "pretrain", "evaluate", "predict", "compare", "plan", "demo")
 
 VERBS = (
     making.prepare,
@@ -24,6 +24,7 @@ VERBS = (
     making.demo,
     asking.evaluate,
     asking.predict,
+    asking.compare,
     looking.inspect,
     looking.plan,
     looking.recipes,
