@@ -135,11 +135,11 @@ def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags
 
     `corpus`: whose vocabulary and lengths to plan with; without one sequences are as long as the cut allows.
     """
-    from bertsmith.report.planning import plan_run
-
     if not recipes:
         raise UsageError("plan wants at least one recipe")
     chosen = [load_recipe(recipe, flags) for recipe in recipes]
+    from bertsmith.report.planning import plan_run
+
     return {"recipes": [plan_run(_plan_of(one), corpus) for one in chosen]}
 
 
@@ -207,7 +207,7 @@ def compare(
     from bertsmith.text.skipped import Skipped
 
     lines, skipped = replace(evaluation_config(flags).text, sentences="line"), Skipped()
-    texts = {path: lambda path=path: list(documents([path], lines)) for path in data}
+    texts = {path: list(documents([path], lines)) for path in data}
     questions = Questions(texts, read_pairs(pairs, skipped) if pairs else [], seed)
     tell(skipped)
     result = compare_models(models, questions)

@@ -165,7 +165,7 @@ def test_fields_of_the_recipe_are_flags(calls: list[Any]) -> None:
     line = "pretrain bert-mini --training.steps 300 --corpus c --training.save-every=10 --out o --seed 5 --json"
     assert run(line.split()) == 0
     name, arguments, options = calls[-1]
-    assert (name, arguments) == ("pretrain", ("bert-mini", Path("c"), Path("o"), None))
+    assert (name, arguments) == ("pretrain", ("bert-mini", ["c"], Path("o"), None))
     assert options == {"flags": {"training.steps": "300", "training.save-every": "10", "seed": "5"}}
 
 

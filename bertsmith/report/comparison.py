@@ -26,8 +26,8 @@ TIMED_SENTENCES = 100
 TIMED_WORDS = 20  # of a made-up sentence, where no text is given
 WARM_UP = 5  # sentences that are not counted: kernels are chosen on them
 
-Texts = Mapping[str, Callable[[], Sequence[Sequence[str]]]]
-"""What a text is called -> its documents, read anew for every model."""
+Texts = Mapping[str, Sequence[Sequence[str]]]
+"""What a text is called -> its documents, each a list of clean lines."""
 
 
 class Questions(NamedTuple):
@@ -68,8 +68,7 @@ def _names(models: Sequence[str]) -> list[str]:
 
 
 def _measure(name: str, trained: Trained, questions: Questions) -> dict[str, Any]:
-    documents = {label: read() for label, read in questions.texts.items()}
-    sentences = [line for lines in documents.values() for document in lines for line in document]
+    sentences = [line for lines in questions.texts.values() for document in lines for line in document]
     found: dict[str, Any] = {
         "name": name,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -77,8 +76,8 @@ def _measure(name: str, trained: Trained, questions: Questions) -> dict[str, Any
         "milliseconds": milliseconds(trained, _timed(sentences)),
         "threads": torch.get_num_threads(),
     }
-    if documents:
-        found["texts"] = {label: _quality(trained, lines, questions.seed) for label, lines in documents.items()}
+    if questions.texts:
+        found["texts"] = {label: _quality(trained, lines, questions.seed) for label, lines in questions.texts.items()}
         found.update(next(iter(found["texts"].values())))
     if questions.pairs:
         judged = evaluate_minimal_pairs(

@@ -13,7 +13,7 @@ from bertsmith import console
 from bertsmith.data.corpus import Corpus
 from bertsmith.training import budget
 from bertsmith.training.cost import memory_of, operations_of, parameters_of
-from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_threads, supports_bf16
+from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_up_cpu, supports_bf16
 from bertsmith.training.environment import Settings, machine_facts
 from bertsmith.training.measurement import BF16_GAIN, COMPILE_GAIN, COMPILE_PAYS_SECONDS, cost_of
 from bertsmith.training.plan import PretrainingPlan, open_sources
@@ -94,7 +94,7 @@ def _fill(phase: Phase) -> float:
 def _time(phases: Sequence[Phase], device: Device) -> tuple[Settings, list[StepTime]]:
     """What the run would settle on this machine, and the time of a step of each phase."""
     plan, training = phases[0].plan, phases[0].plan.training
-    threads = set_threads(training.threads, 1)
+    threads = set_up_cpu(training.threads, 1)
     machine = [machine_facts(device.torch_device), threads, 1]
     backend = remembered("fp32_backend", machine, lambda: choose_fp32_backend(device.torch_device), device)
     set_fp32_backend(backend)
