@@ -19,7 +19,7 @@ from bertsmith.tasks.forward import batches, single
 from bertsmith.tasks.masked_lm import evaluate_masked_lm
 from bertsmith.tasks.minimal_pairs import evaluate_minimal_pairs
 from bertsmith.tasks.pair_files import MinimalPair
-from bertsmith.tasks.trained import Trained, load_trained
+from bertsmith.tasks.trained import Trained, load_trained, model_folder
 from bertsmith.text.skipped import Skipped
 
 TIMED_SENTENCES = 100
@@ -50,6 +50,8 @@ def compare_models(models: Sequence[str], questions: Questions) -> dict[str, Any
     if not models:
         raise UsageError("compare wants at least one model")
     names = _names(models)
+    for model in models:
+        model_folder(Path(model))
     compared = []
     for number, (name, path) in enumerate(zip(names, models, strict=True), 1):
         interrupt.check()

@@ -1,0 +1,89 @@
+"""Whether `plan` tells the truth: its memory and time against a real short run of the same recipe on the same corpus.
+
+    python benchmarks/planning.py --corpus CORPUS [--recipes bert-tiny bert-mini] [--steps 30] [--threads 0]
+
+For each recipe one process plans and another one trains. Memory is the highest resident size during the run above that
+of the same process before it, after a run of a nearly empty model has loaded every library and the corpus; time is
+that of the median step. Both are printed with their ratios: planned / measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+NEARLY_EMPTY = {"model.hidden_size": 16, "model.heads": 1, "model.layers": 1, "training.steps": 2}
+
+
+def resident(field: str) -> int:
+    """VmRSS (now) or VmHWM (the highest) of this process, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return 1024 * int(found.group(1))
+
+
+def train(recipe: str, corpus: Path, flags: dict[str, Any]) -> dict[str, float]:
+    """Bytes above the bare process, and seconds of the median step, of a real run."""
+    from bertsmith import pipeline
+
+    with tempfile.TemporaryDirectory() as folder:
+        empty = {**flags, **NEARLY_EMPTY}
+        pipeline.pretrain(recipe, [str(corpus)], Path(folder, "empty"), flags=empty)
+        Path("/proc/self/clear_refs").write_text("5")  # the highest size counts from here
+        before = resident("VmRSS")
+        pipeline.pretrain(recipe, [str(corpus)], Path(folder, "run"), flags=flags)
+        seconds = json.loads(Path(folder, "run", "result.json").read_text())["seconds"]
+    return {"bytes": resident("VmHWM") - before, "seconds": seconds / int(flags["training.steps"])}
+
+
+def planned(recipe: str, corpus: Path, flags: dict[str, Any]) -> dict[str, float]:
+    """What `plan` says of the same."""
+    from bertsmith import pipeline
+
+    found = pipeline.plan([recipe], corpus, flags=flags)["recipes"][0]
+    return {"bytes": found["memory"]["total"], "seconds": found["step_milliseconds"] / 1000}
+
+
+def in_a_process(kind: str, recipe: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """The result of `train` or `planned` in a process of its own."""
+    line = [sys.executable, __file__, "--corpus", str(arguments.corpus), "--steps", str(arguments.steps)]
+    line += ["--threads", str(arguments.threads), "--precision", arguments.precision, "--only", kind, recipe]
+    done = subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print one line per recipe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--recipes", nargs="+", default=["bert-tiny", "bert-mini", "albert-mini"])
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--only", nargs=2, default=None, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        kind, recipe = arguments.only
+        flags = {"training.steps": arguments.steps, "training.compile": "off", "training.threads": arguments.threads}
+        flags |= {"training.precision": arguments.precision, "training.warmup": 0.1}
+        flags |= {"training.validation_sequences": 16, "training.validate_every": 10**6}
+        print(json.dumps((train if kind == "train" else planned)(recipe, arguments.corpus, flags)))
+        return
+    print(f"{'recipe':16} {'memory':>9} {'measured':>9} {'ratio':>6} {'a step':>9} {'measured':>9} {'ratio':>6}")
+    for recipe in arguments.recipes:
+        said = in_a_process("plan", recipe, arguments)
+        was = in_a_process("train", recipe, arguments)
+        memory = f"{said['bytes'] / 1e6:6.0f} MB {was['bytes'] / 1e6:6.0f} MB {said['bytes'] / was['bytes']:6.2f}"
+        passed = f"{said['seconds']:7.3f} s {was['seconds']:7.3f} s {said['seconds'] / was['seconds']:6.2f}"
+        print(f"{recipe:16} {memory} {passed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
