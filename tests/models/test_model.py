@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.layers import batched_attention, fused_attention
 from bertsmith.models.model import Model, build_model
 from bertsmith.objectives.table import OBJECTIVES
-from tests.tiny_models import BOTH_HEADS, TINY, gradient, random_batch, tiny_model
+from bertsmith.training.device import compile_layers
+from tests.tiny_models import BOTH_HEADS, FAMILIES, TINY, gradient, random_batch, tiny_model
 
 
 def loss_of(model: Model, lengths: tuple[int, ...] = (5, 20, 9)) -> torch.Tensor:
@@ -99,12 +101,15 @@ def test_bf16_weights_give_an_fp32_loss_near_that_of_fp32() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_layers_compute_the_same() -> None:
-    model = tiny_model(config=replace(TINY, dropout=0.0, attention_dropout=0.0))
+@pytest.mark.parametrize("name", ["bert", "albert, attention", "albert, groups"])
+def test_compiled_layers_compute_the_same_and_share_their_kernels(name: str) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    model = tiny_model(config=replace(FAMILIES[name], dropout=0.0, attention_dropout=0.0))
     names = list(model.state_dict())
     expected = [loss_of(model, lengths).item() for lengths in ((8, 8), (5, 20, 9), (7, 3))]
-    for layer in model.encoder.layers:
-        layer.compile(dynamic=True)
+    compile_layers(model.encoder.layers)
     found = [loss_of(model, lengths).item() for lengths in ((8, 8), (5, 20, 9), (7, 3))]
     assert found == pytest.approx(expected, rel=1e-5)
     assert list(model.state_dict()) == names
+    assert counters["stats"]["unique_graphs"] == 2, "one for equal lengths and one for others, not one for each layer"
