@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from bertsmith.training.state import State, Step
 from bertsmith.training.validation import Baselines, Validation, interval
 
 MODEL_KIND = "model"
+SLOWED = 3.0  # times as slow as the best interval: more than noise
 SPARE_BYTES = 50_000_000  # logs, plans and the tokenizer, on top of checkpoints and the model
 
 
@@ -59,6 +61,8 @@ class Run:
     sums: Interval
     logs: Logs | None = None
     saved: int = -1
+    fastest: float = 0.0
+    """Tokens a second of the best interval so far; infinite once it was said that a later one is far slower."""
 
     def restore(self) -> None:
         """Take up the newest valid checkpoint, if there is one, and cut the logs back to it."""
@@ -125,6 +129,7 @@ class Run:
         self.sums = Interval()
         if self.logs is not None:
             self.logs.train(line)
+        self._notice_slowness(line["tokens_per_second"])
         tenth = self.plan.training.steps / 10
         if baselines and earlier < tenth <= step.number and line["masked_lm_loss"] >= self.baselines.unigram:
             console.warn(
@@ -132,6 +137,17 @@ class Run:
                 f" by frequency ({self.baselines.unigram:.2f}); try a higher training.learning_rate or more steps"
             )
         return in_words(line)
+
+    def _notice_slowness(self, speed: float) -> None:
+        """Say once that other work slows this run down; several threads wait for the slowest of them."""
+        if math.isfinite(self.fastest) and speed * SLOWED < self.fastest:
+            fewer = torch.get_num_threads() > 1
+            console.warn(
+                f"steps take {self.fastest / speed:.1f} times as long as at their best: the machine is busy with other"
+                f" work{'; beside it --training.threads 1 may be faster, in a new run' if fewer else ''}"
+            )
+            self.fastest = math.inf
+        self.fastest = max(self.fastest, speed)
 
     def _validation_missing(self) -> bool:
         """Whether the step resumed from was due for a validation that a signal cut short."""

@@ -14,12 +14,14 @@ from bertsmith import store
 from bertsmith.data.mixture import CorpusShare
 from bertsmith.data.preparation import prepare_corpus
 from bertsmith.errors import UsageError
+from bertsmith.models.config import Sharing
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
+from bertsmith.training.config import LongPhaseConfig
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.pretraining import pretrain
-from tests.tiny_runs import TIMES, tiny_plan, write_text
+from tests.tiny_runs import TIMES, bertsmith, pretrain_arguments, tiny_plan, write_recipe, write_text
 
 
 class Killed(BaseException):
@@ -66,6 +68,16 @@ def fingerprint(run: Path, step: int) -> dict[str, object]:
     }
 
 
+def shared_plan(sharing: Sharing, **training: Any) -> PretrainingPlan:
+    """An ALBERT whose folders transformers could not read as they are: each weight is written for every layer."""
+    plan = tiny_plan(**training)
+    shape = replace(plan.model, family="albert", layers=4, sharing=sharing, groups=2, activation="gelu_tanh")
+    return replace(plan, model=shape)
+
+
+LONG_PHASE = LongPhaseConfig(share=0.5, length=128, batch_size=4)
+WITH_LONG_PHASE = replace(tiny_plan(save_every=1), long_phase=LONG_PHASE)
+
 CASES: dict[str, tuple[PretrainingPlan, Sequence[int]]] = {
     "one kill": (tiny_plan(), [4]),
     "several resumes in one epoch": (tiny_plan(save_every=1), [2, 3, 5]),
@@ -79,6 +91,10 @@ CASES: dict[str, tuple[PretrainingPlan, Sequence[int]]] = {
     "lamb": (tiny_plan(optimizer="lamb"), [4]),
     "activation checkpointing": (tiny_plan(activation_checkpointing=True), [4]),
     "killed before the first checkpoint": (tiny_plan(), [2]),
+    "around the border of the long phase": (WITH_LONG_PHASE, [3, 4]),
+    "attention shared": (shared_plan("attention", precision="bf16"), [4]),
+    "feed-forward shared": (shared_plan("ffn"), [4]),
+    "all shared": (shared_plan("all", micro_batch=3), [4]),
 }
 
 
@@ -144,8 +160,24 @@ def test_several_corpora(corpus: Path, tmp_path: Path, monkeypatch: pytest.Monke
 def test_compiled_runs_resume_exactly(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    plan = tiny_plan(compile="on", precision=precision, micro_batch=3)
+    plan = replace(tiny_plan(compile="on", precision=precision, micro_batch=3), long_phase=LONG_PHASE)
     pretrain(plan, corpus, tmp_path / "undisturbed")
     assert json.loads((tmp_path / "undisturbed" / "environment.json").read_text())["settings"]["compiled"]
     train_with_kills(plan, corpus, tmp_path / "killed", [4], monkeypatch)
+    assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
+
+
+@pytest.mark.slow
+def test_two_ranks_resume_exactly(corpus: Path, tmp_path: Path) -> None:
+    """The first rank is killed when it has written its second checkpoint; the other ends with it."""
+    recipe = write_recipe(tmp_path / "recipe.toml", tiny_plan(save_every=2, micro_batch=3))
+    for name in ("undisturbed", "killed"):
+        line = pretrain_arguments(recipe, corpus, tmp_path / name)
+        if name == "killed":
+            done = bertsmith(*line, torchrun=2, BERTSMITH_CRASH_POINT="checkpoint.before-rotation@2")
+            assert done.returncode != 0
+            assert not (tmp_path / name / "result.json").exists()
+        done = bertsmith(*line, torchrun=2)
+        assert done.returncode == 0, done.stderr
+    assert "resuming after step 4 of 6" in done.stderr
     assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)

@@ -18,6 +18,7 @@ from bertsmith import console, errors
 from bertsmith.errors import BertsmithError, UsageError
 
 TIMEOUT = timedelta(seconds=90)  # a rank that says nothing for so long counts as lost
+PATIENCE = timedelta(hours=1)  # what the first rank does for all, such as saving a large model to a slow disk, may take
 T = TypeVar("T")
 
 
@@ -29,6 +30,8 @@ class Device:
     rank: int = 0
     world: int = 1
     local_world: int = 1
+    patient: distributed.ProcessGroup | None = None
+    """The group in which the others wait for the first rank; a rank that dies ends the wait at once all the same."""
 
     @property
     def main(self) -> bool:
@@ -78,12 +81,12 @@ class Device:
 
     def _broadcast(self, value: dict[str, object]) -> dict[str, object]:
         """As JSON in a byte tensor: torch's own object broadcast unpickles what another process sends."""
-        data = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=self.torch_device)
-        size = torch.tensor([data.numel()], device=self.torch_device)
+        data = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8)
+        size = torch.tensor([data.numel()])
         with _lost_rank_named():
-            distributed.broadcast(size, 0)
-            data = data if self.main else torch.zeros(int(size), dtype=torch.uint8, device=self.torch_device)
-            distributed.broadcast(data, 0)
+            distributed.broadcast(size, 0, self.patient)
+            data = data if self.main else torch.zeros(int(size), dtype=torch.uint8)
+            distributed.broadcast(data, 0, self.patient)
         return json.loads(bytes(data.tolist()))
 
 
@@ -116,7 +119,9 @@ def open_device() -> Iterator[Device]:
         return
     distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT)
     try:
-        device = Device(place, distributed.get_rank(), world, _variable("LOCAL_WORLD_SIZE", world))
+        patient = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        assert isinstance(patient, distributed.ProcessGroup), "every rank belongs to it"
+        device = Device(place, distributed.get_rank(), world, _variable("LOCAL_WORLD_SIZE", world), patient)
         console.set_quiet(not device.main)
         yield device
     finally:
