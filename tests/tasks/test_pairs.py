@@ -42,6 +42,25 @@ def test_pairs_are_cut_as_published() -> None:
             assert homes[0] & homes[1]
 
 
+@pytest.mark.parametrize("separators", [1, 2])
+def test_swapped_pairs_with_the_separators_of_the_tokenizer(monkeypatch: pytest.MonkeyPatch, separators: int) -> None:
+    monkeypatch.setattr(TOKENIZER, "separators", separators)
+    documents = story(8)
+    order = CutConfig(name="sentence_order", length=64, short_probability=0.0)
+    sequences, labels = cut_pairs(TOKENIZER, documents, order, seed=0)
+    texts = [" ".join(document).split(" ") for document in documents]
+    swapped = 0
+    for sequence, label in zip(sequences, labels, strict=True):
+        ids = sequence.token_ids
+        assert (ids == TOKENIZER.special.sep).sum() == separators + 1
+        first = [TOKENIZER.id_to_token(int(i)) for i in ids[1 : sequence.first - separators]]
+        second = [TOKENIZER.id_to_token(int(i)) for i in ids[sequence.first : -1]]
+        if label == 0:
+            assert any(holds(text, first) and holds(text, second) for text in texts)
+        swapped += label == 1 and any(holds(text, second + first) for text in texts)
+    assert 0 < swapped < len(labels)
+
+
 def holds(text: list[str], part: list[str]) -> bool:
     return any(text[i : i + len(part)] == part for i in range(len(text) - len(part) + 1))
 
