@@ -62,7 +62,7 @@ def remarks(config: EncoderConfig, heads: Sequence[str]) -> list[str]:
             f"transformers knows no {family.name} without a mapping of its embeddings: "
             "one that changes nothing is written"
         )
-    for head in sorted(family.beyond.intersection(heads)):
+    for head in sorted(set(heads) - set(family.classes)):
         told.append(f"transformers has no {family.name} class with a {head} head: it passes over the head's weights")
     return told
 

@@ -9,17 +9,13 @@ from pathlib import Path
 import bertsmith
 from bertsmith import store
 from bertsmith.data.corpus import Corpus
+from bertsmith.models.families import FAMILIES
 from bertsmith.report.pretraining import Table, constant_guess, corpus_table, cost_table, verdict
 from bertsmith.report.run import Run, read_run
 from bertsmith.text.han import contains_han
 
 CARD = "README.md"
 MANY_HAN = 0.3  # share of the tokens from which a text is called Chinese
-
-TRANSFORMERS = {
-    "masked_lm": "AutoModelForMaskedLM",
-    "pair": "AutoModelForNextSentencePrediction",
-}
 
 
 def write_card(run_folder: Path, corpus_folder: Path) -> Path:
@@ -84,23 +80,26 @@ def card(run: Run, corpus: Corpus, held_out: Corpus) -> str:
 def _description(run: Run) -> str:
     model = run.record.resolved["model"]
     return (
-        f"A {model['family'].upper()} encoder with {model['layers']} layers, width {model['hidden_size']} and "
+        f"An encoder of the {model['family'].upper()} family with {model['layers']} layers, width {model['hidden_size']} and "
         f"{model['heads']} heads over a vocabulary of {model['vocab_size']:,}."
     )
 
 
 def _usage(heads: tuple[str, ...], run: Run) -> str:
-    classes = [TRANSFORMERS[head] for head in heads] or ["AutoModel"]
+    loaded_by = FAMILIES[run.record.resolved["model"]["family"]].classes
+    names = tuple(head for head in heads if head in loaded_by)
+    classes = [loaded_by[head] for head in names] or ["AutoModel"]
     lines = [f"from transformers import AutoTokenizer, {', '.join(classes)}", ""]
     lines.append('tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")')
-    names = heads or ("model",)
     lines += [
-        f'{name} = {kind}.from_pretrained("path/to/this/folder")' for name, kind in zip(names, classes, strict=True)
+        f'{name} = {kind}.from_pretrained("path/to/this/folder")'
+        for name, kind in zip(names or ("model",), classes, strict=True)
     ]
     code = "\n".join(lines)
     note = f"It was trained on at most {run.longest} tokens; the tokenizer truncates there."
     if "pair" in heads:
         note += " For pairs class 0 means that the second part is next."
+        note += "" if "pair" in names else " transformers has no class with this head, bertsmith reads it."
     return f"```python\n{code}\n```\n\n{note}"
 
 

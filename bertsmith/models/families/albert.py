@@ -64,6 +64,7 @@ ALBERT = Family(
         ("pair",): "AlbertForPreTraining",
         ("masked_lm", "pair"): "AlbertForPreTraining",
     },
+    classes={"masked_lm": "AutoModelForMaskedLM", "pair": "AutoModelForPreTraining"},
     settings={
         "vocab_size": "vocab_size",
         "embedding_size": "embedding_size",

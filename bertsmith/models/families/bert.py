@@ -46,6 +46,7 @@ BERT = Family(
         ("pair",): "BertForNextSentencePrediction",
         ("masked_lm", "pair"): "BertForPreTraining",
     },
+    classes={"masked_lm": "AutoModelForMaskedLM", "pair": "AutoModelForNextSentencePrediction"},
     settings={
         "vocab_size": "vocab_size",
         "hidden_size": "hidden_size",

@@ -37,6 +37,7 @@ DISTILBERT = Family(
     has_pooler=False,
     names=NAMES,
     architectures={(): "DistilBertModel", ("masked_lm",): "DistilBertForMaskedLM"},
+    classes={"masked_lm": "AutoModelForMaskedLM"},
     settings={
         "vocab_size": "vocab_size",
         "dim": "hidden_size",

@@ -62,8 +62,8 @@ class Family:
     name: as in `model.family`. model_types: `model_type` of config.json; the first is written, all are read.
     base: what a key that is missing in config.json means, as in transformers, and what a field has to be for which the
         family has no setting. has_pooler: whether its base class has one.
-    architectures: heads, sorted -> the Hugging Face class that has these. beyond: heads that no class of theirs has; it
-        passes their weights over.
+    architectures: heads, sorted -> the Hugging Face class that has these. classes: head -> the automatic class that
+        loads it; a head that is not there is one of ours alone, and they pass its weights over.
     settings: their key in config.json -> our field. activations: their word -> ours.
     fixed: their keys that must hold this value when present, since the encoder here is built so.
     own: our fields that no key of theirs holds one to one.
@@ -76,11 +76,11 @@ class Family:
     has_pooler: bool
     names: NameTable
     architectures: Mapping[tuple[str, ...], str]
+    classes: Mapping[str, str]
     settings: Mapping[str, str]
     activations: Mapping[str, str]
     fixed: Mapping[str, object]
     own: frozenset[str] = frozenset()
-    beyond: frozenset[str] = frozenset()
     positions_after_padding: bool = False
 
     @property

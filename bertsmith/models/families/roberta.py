@@ -51,6 +51,7 @@ ROBERTA = Family(
         ("pair",): "RobertaModel",
         ("masked_lm", "pair"): "RobertaForMaskedLM",
     },
+    classes={"masked_lm": "AutoModelForMaskedLM"},
     settings={
         "vocab_size": "vocab_size",
         "hidden_size": "hidden_size",
@@ -73,6 +74,5 @@ ROBERTA = Family(
         "position_embedding_type": "absolute",
     },
     own=frozenset({"position_offset"}),
-    beyond=frozenset({"pair"}),
     positions_after_padding=True,
 )
