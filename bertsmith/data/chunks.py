@@ -27,7 +27,8 @@ class Chunk(NamedTuple):
 
     hashes: (documents,) uint64 over the cleaned sentences. document_lengths: (documents,) int32, sentences of each,
     0 where cleaning left nothing. sentence_lengths: (sentences,) int32, tokens of each, never 0. token_ids: (tokens,)
-    uint16, or uint32 for a vocabulary beyond 65,536. word_starts: (tokens,) uint8. text_bytes: UTF-8 bytes taken in.
+    uint16, or uint32 for a vocabulary beyond 65,536. word_starts: (tokens,) uint8. misaligned: (documents,) int32,
+    words of each that begin within a token. text_bytes: UTF-8 bytes taken in.
     """
 
     hashes: npt.NDArray[np.uint64]
@@ -35,6 +36,7 @@ class Chunk(NamedTuple):
     sentence_lengths: npt.NDArray[np.int32]
     token_ids: npt.NDArray[Any]
     word_starts: npt.NDArray[np.uint8]
+    misaligned: npt.NDArray[np.int32]
     text_bytes: int
 
 
@@ -57,6 +59,7 @@ class EncodeChunk:
             encoding.lengths[kept],
             encoding.token_ids.astype(np.uint16 if short else np.uint32),
             encoding.word_starts,
+            np.bincount(document_of, encoding.misaligned, minlength=len(divided)).astype(np.int32),
             _bytes(documents),
         )
 

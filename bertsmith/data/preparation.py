@@ -25,7 +25,7 @@ from bertsmith.data.reading import Reader
 from bertsmith.data.repeats import Seen
 from bertsmith.data.writer import SplitWriter
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.text import documents, tables
+from bertsmith.text import documents, tables, words
 from bertsmith.text.config import TextConfig
 from bertsmith.text.documents import Skipped, Source
 from bertsmith.tokenizers.config import TokenizerConfig
@@ -45,6 +45,7 @@ class PreparationSummary:
     """What a preparation made.
 
     bytes: UTF-8 bytes of text taken in. seconds: of this call. unk_rate: share of the tokens that are [UNK].
+    alignment_failures: words that begin within a token, which then belongs to the word before.
     skipped: by reason, how many lines, documents or files were left out or cut.
     """
 
@@ -57,6 +58,7 @@ class PreparationSummary:
     tokens_per_word: float
     vocabulary: int
     validation_documents: int
+    alignment_failures: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -97,8 +99,16 @@ def prepare_corpus(
         details |= _write(folder, sources, text_config, trained, seed, count)
         # The size that "auto" came to belongs into the recipe that is kept; no other field is called so.
         recipe_text = recipe_text.replace('\nsize = "auto"', f"\nsize = {trained.vocab_size}")
-        details |= {"request": request, "recipe": recipe_text}
+        details |= {"request": request, "recipe": recipe_text, "segmenter": _segmenter(text_config)}
     return _summary(details, time.monotonic() - started)
+
+
+def _segmenter(config: TextConfig) -> str:
+    """The segmenter that marked the words of Chinese text."""
+    resolved = words.resolve(config.segmenter)
+    if config.segmenter == "auto" and resolved == "characters":
+        console.warn("neither rjieba nor jieba is installed: in Chinese text every character is a word of its own")
+    return resolved
 
 
 def _default_workers() -> int:
@@ -213,8 +223,13 @@ def _write(
     details = _details(splits, tokenizer)
     if details["unk_rate"] > MANY_UNKNOWN:
         console.warn(
-            f"{details['unk_rate']:.1%} of the tokens are unknown ([UNK]): this tokenizer does not fit the text; "
+            f"{details['unk_rate']:.1%} of the tokens are {tokenizer.id_to_token(tokenizer.special.unk)}, that is "
+            "unknown: this tokenizer does not fit the text; "
             "choose another with --tokenizer, or leave it out to train one"
+        )
+    if details["alignment_failures"]:
+        console.say(
+            f"{details['alignment_failures']:,} words begin within a token; there the token is of the word before"
         )
     return details | {"bytes": text_bytes, "skipped": dict(sorted(reader.skipped.counts.items()))}
 
@@ -236,7 +251,7 @@ def _validation_documents(chunk: Chunk, share: float, seed: int) -> npt.NDArray[
 def _details(splits: Mapping[Split, SplitWriter], tokenizer: Tokenizer) -> dict[str, Any]:
     total = {
         name: sum(getattr(split, name) for split in splits.values())
-        for name in ("documents", "sentences", "tokens", "words", "unknown")
+        for name in ("documents", "sentences", "tokens", "words", "unknown", "misaligned")
     }
     files = {name: digest for split in splits.values() for name, digest in split.files.items()}
     return {
@@ -246,6 +261,7 @@ def _details(splits: Mapping[Split, SplitWriter], tokenizer: Tokenizer) -> dict[
         "words": total["words"],
         "tokens_per_word": total["tokens"] / total["words"],
         "unk_rate": total["unknown"] / total["tokens"],
+        "alignment_failures": total["misaligned"],
         "vocab_size": tokenizer.vocab_size,
         "tokenizer_fingerprint": tokenizer.fingerprint,
         "fingerprint": store.fingerprint(tokenizer.fingerprint, files),
@@ -264,5 +280,6 @@ def _summary(details: Mapping[str, Any], seconds: float) -> PreparationSummary:
         tokens_per_word=details["tokens_per_word"],
         vocabulary=details["vocab_size"],
         validation_documents=details["splits"]["validation"]["documents"],
+        alignment_failures=details.get("alignment_failures", 0),  # older corpora do not say
         skipped=details["skipped"],
     )

@@ -26,7 +26,7 @@ class SplitWriter:
         self._folder, self._split, self._unknown_id = folder, split, unknown_id
         self._complete: list[Chunk] = []  # a whole part
         self._pending: list[Chunk] = []  # what comes behind it
-        self.documents = self.sentences = self.tokens = self.words = self.unknown = 0
+        self.documents = self.sentences = self.tokens = self.words = self.unknown = self.misaligned = 0
         self.files: dict[str, str] = {}  # name -> SHA-256
 
     def add(self, chunk: Chunk, documents: npt.NDArray[np.bool_]) -> None:
@@ -41,6 +41,7 @@ class SplitWriter:
         self.tokens += chunk.token_ids.size
         self.words += int(np.count_nonzero(chunk.word_starts))
         self.unknown += int(np.count_nonzero(chunk.token_ids == self._unknown_id))
+        self.misaligned += int(chunk.misaligned.sum())
         if _documents(self._pending) < LEAST_DOCUMENTS:
             return
         self._write(self._complete)
@@ -95,4 +96,5 @@ def select(chunk: Chunk, documents: npt.NDArray[np.bool_]) -> Chunk:
         sentence_lengths=chunk.sentence_lengths[sentences],
         token_ids=chunk.token_ids[tokens],
         word_starts=chunk.word_starts[tokens],
+        misaligned=chunk.misaligned[documents],
     )

@@ -26,16 +26,26 @@ def segmenter(name: SegmenterName = "auto") -> Segmenter:
 
     Raises UsageError when the named segmenter is not installed.
     """
-    if name == "characters":
+    resolved = resolve(name)
+    if resolved == "characters":
         return segment_characters
-    for candidate in ("rjieba", "jieba") if name == "auto" else (name,):
+    try:
+        return partial(_segment, _load(resolved))
+    except ImportError:
+        raise UsageError(f"text.segmenter: {name} is not installed; `pip install {name}` or choose another") from None
+
+
+def resolve(name: SegmenterName = "auto") -> SegmenterName:
+    """The segmenter that a name stands for on this machine: "auto" is the best that is installed."""
+    if name != "auto":
+        return name
+    for candidate in ("rjieba", "jieba"):
         try:
-            return partial(_segment, _load(candidate))
+            _load(candidate)
         except ImportError:
             continue
-    if name == "auto":
-        return segment_characters
-    raise UsageError(f"text.segmenter: {name} is not installed; `pip install {name}` or choose another")
+        return candidate
+    return "characters"
 
 
 def segment(text: str) -> list[str]:

@@ -19,7 +19,7 @@ from bertsmith.data.reading import Reader
 from bertsmith.errors import BertsmithError, Stopped, UsageError
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
-from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.helpers import document_of
 
 WORDS = "the cat dog sat ran on under a mat tree and then slept there again while rain fell".split()
@@ -131,9 +131,19 @@ def test_a_tokenizer_that_does_not_fit_is_told(tmp_path: Path, text: Path, capsy
     foreign.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"0123456789."]))
     summary = prepare(tmp_path / "foreign", text, tokenizer=foreign)
     assert summary.unk_rate > 0.5
-    assert "of the tokens are unknown ([UNK]): this tokenizer does not fit" in capsys.readouterr().err
+    assert "of the tokens are [UNK], that is unknown: this tokenizer does not fit" in capsys.readouterr().err
     prepare(tmp_path / "own", text)
     assert "unknown" not in capsys.readouterr().err
+
+
+def test_the_segmenter_in_use_is_kept(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    prepare(tmp_path / "best", text)
+    assert Corpus.open(tmp_path / "best").details["segmenter"] == "rjieba"
+    monkeypatch.setattr("bertsmith.text.words.resolve", lambda name: "characters")
+    capsys.readouterr()
+    prepare(tmp_path / "none", text)
+    assert Corpus.open(tmp_path / "none").details["segmenter"] == "characters"
+    assert "every character is a word of its own" in capsys.readouterr().err
 
 
 def test_a_folder_being_written_is_told_before_the_text_is_read(
@@ -161,7 +171,9 @@ def test_a_corpus_of_several_parts_loses_nothing(tmp_path: Path, text: Path, mon
 
 
 def test_slices_of_a_document_are_the_document(monkeypatch: pytest.MonkeyPatch):
-    tokenizer = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "今", "天", "玩", "cat"], lowercase=True)
+    tokenizer = WordPieceTokenizer(
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "今", "天", "玩", "cat"], lowercase=True
+    )
     documents = [["今天玩。cat cat。", "\u200d"], ["", "今天"], ["玩cat"]]
     whole = EncodeChunk(tokenizer, TextConfig())(documents)
     for size in (1, 3, 7):
@@ -205,7 +217,7 @@ def test_a_published_vocabulary_is_taken_as_it_is(tmp_path: Path, text: Path):
 
 def test_a_tokenizer_that_was_exchanged_is_found(tmp_path: Path, text: Path):
     prepare(tmp_path / "corpus", text)
-    other = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], lowercase=True)
+    other = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], lowercase=True)
     other.save(tmp_path / "corpus" / "tokenizer", 512)
     with pytest.raises(BertsmithError, match="tokenizer"):
         Corpus.open(tmp_path / "corpus").tokenizer  # noqa: B018

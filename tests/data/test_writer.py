@@ -22,6 +22,7 @@ def chunk(*documents: int) -> Chunk:
         lengths,
         np.repeat(lengths, lengths).astype(np.uint16),
         np.ones(int(lengths.sum()), dtype=np.uint8),
+        np.ones(lengths.size, dtype=np.int32),
         int(lengths.sum()),
     )
 
@@ -32,7 +33,7 @@ def parts(folder: Path, chunks: list[Chunk]) -> list[list[int]]:
     for some in chunks:
         made.add(some, np.ones(some.document_lengths.size, dtype=np.bool_))
     made.flush()
-    assert made.documents == sum(some.document_lengths.size for some in chunks)
+    assert made.documents == made.misaligned == sum(some.document_lengths.size for some in chunks)
     return [np.diff(open_part(folder / name).document_tokens).tolist() for name in made.details()["files"]]
 
 
