@@ -80,8 +80,8 @@ def card(run: Run, corpus: Corpus, held_out: Corpus) -> str:
 def _description(run: Run) -> str:
     model = run.record.resolved["model"]
     return (
-        f"An encoder of the {model['family'].upper()} family with {model['layers']} layers, width {model['hidden_size']} and "
-        f"{model['heads']} heads over a vocabulary of {model['vocab_size']:,}."
+        f"An encoder of the {model['family'].upper()} family with {model['layers']} layers, width "
+        f"{model['hidden_size']} and {model['heads']} heads over a vocabulary of {model['vocab_size']:,}."
     )
 
 
