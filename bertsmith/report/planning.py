@@ -189,6 +189,7 @@ ROWS = (
     ("  moments of the optimiser", _bytes("moments")),
     ("  activations", _bytes("activations")),
     ("  working space", _bytes("working")),
+    ("  kept by allocator and libraries", _bytes("reserve")),
     ("operations per token", lambda recipe: console.count(recipe["operations_per_token"]["total"])),
     ("  of these for the vocabulary", lambda recipe: console.count(recipe["operations_per_token"]["vocabulary"])),
     ("numbers", lambda recipe: recipe["precision"] + (", compiled" if recipe["compiled"] else "")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,10 @@ from bertsmith.objectives.vocabulary_loss import BLOCK
 from bertsmith.training.device import DTYPES
 from bertsmith.training.plan import PretrainingPlan
 
+# Measured on real runs of bert-tiny to bert-small and albert-mini (benchmarks/planning.py): steps of unequal sequences
+# free and claim pieces of ever other sizes, and freed memory is kept.
+KEPT_FREE = 0.65  # of what a step claims and frees, that lies idle between pieces
+LIBRARIES = 60e6  # bytes: kernels and buffers that the libraries make, validation and checkpoints
 SPECIAL_TOKENS = 3  # of a sequence: [CLS] and two [SEP]
 
 
@@ -35,21 +41,24 @@ def micro_batch_of(plan: PretrainingPlan) -> int:
 def memory_of(plan: PretrainingPlan, precision: str, fill: float = 1.0) -> dict[str, int]:
     """Bytes that training holds above the bare process when most is held: {part: bytes, ..., total}.
 
-    fill: tokens of a sequence ÷ cut.length. weights: fp32 masters, and copies in bf16. gradients, moments: fp32.
+    fill: tokens of a sequence ÷ cut.length. weights: fp32 masters, copies in bf16, and the weights of before step 1,
+    whose memory is kept. gradients, moments: fp32.
     activations: what the encoder keeps of a micro-batch for the way back, added up on tensors without storage.
     working: what one layer's way back and the vocabulary's scores need beside it, the larger of the two.
+    reserve: what the allocator keeps free and the libraries need.
     """
     config = plan.model.resolved()
     width = DTYPES[precision].itemsize
     parameters = _total(config, plan.heads)
     tokens = max(1, round(micro_batch_of(plan) * plan.cut.length * fill))
     parts = {
-        "weights": parameters * (4 if precision == "fp32" else 4 + width),
+        "weights": parameters * (8 if precision == "fp32" else 8 + width),
         "gradients": 4 * parameters,
         "moments": 8 * parameters,
         "activations": _activations(plan, tokens, precision),
         "working": max(_vocabulary_bytes(plan, fill, width), _layer_bytes(plan, tokens, width)),
     }
+    parts["reserve"] = round(LIBRARIES + KEPT_FREE * (parts["activations"] + parts["working"]))
     return {**parts, "total": sum(parts.values())}
 
 
@@ -60,8 +69,11 @@ def _total(config: EncoderConfig, heads: tuple[str, ...]) -> int:
 
 
 def _activations(plan: PretrainingPlan, tokens: int, precision: str) -> int:
-    """Bytes that autograd keeps of one forward pass of the encoder, each storage once."""
-    config = plan.model.resolved()
+    """Bytes that autograd keeps of one forward pass of the encoder, each storage once.
+
+    Dropout on a CPU keeps nothing, but what it makes of the attention weights is kept beside them.
+    """
+    config = replace(plan.model.resolved(), dropout=0.0, attention_dropout=0.0)
     with torch.device("meta"):
         encoder = Encoder(config, pooler="pair" in plan.heads).to(DTYPES[precision]).train()
     encoder.activation_checkpointing = plan.training.activation_checkpointing
@@ -76,7 +88,9 @@ def _activations(plan: PretrainingPlan, tokens: int, precision: str) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         encoder(_shapes(plan.cut, tokens))
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    dropped = bool(plan.model.attention_dropout) and not plan.training.activation_checkpointing
+    weights = config.layers * config.inner_groups * config.heads * tokens * plan.cut.length * DTYPES[precision].itemsize
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) + dropped * weights
 
 
 def _shapes(cut: CutConfig, tokens: int) -> Batch:
