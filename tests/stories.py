@@ -5,6 +5,7 @@ from __future__ import annotations
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import Model, build_model
 from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 
 WORDS = "the cat sat on a mat and dog ran over hill then it was very late at night so they went home".split()
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -14,7 +15,9 @@ HAN = "今天我们玩上学校老师马点名的"
 def tiny_tokenizer() -> Tokenizer:
     """About a hundred tokens: the words above, letters, continuing letters, some Chinese characters, punctuation."""
     pieces = [f"##{letter}" for letter in LETTERS]
-    return Tokenizer(list(dict.fromkeys([*SPECIAL_TOKENS, *WORDS, *LETTERS, *pieces, *HAN, *".,!?[]"])), lowercase=True)
+    return WordPieceTokenizer(
+        list(dict.fromkeys([*SPECIAL_TOKENS, *WORDS, *LETTERS, *pieces, *HAN, *".,!?[]"])), lowercase=True
+    )
 
 
 def tiny_model(

@@ -17,7 +17,7 @@ from bertsmith.randomness import key, permutation
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, sequences_of
 from bertsmith.tasks.pairs import pair_logits
 from bertsmith.text.han import contains_han
-from bertsmith.tokenizers.tokenizer import Tokenizer, is_continuation
+from bertsmith.tokenizers.tokenizer import Tokenizer
 
 Fate = Literal["plain", "special", "masked", "replaced", "kept"]
 TOP = 5
@@ -134,20 +134,15 @@ def pieces_of(drawn: Drawn, tokenizer: Tokenizer) -> list[list[Piece]]:
 def _piece(row: int, drawn: Drawn, truths: dict[int, int], tokenizer: Tokenizer, before: str) -> Piece:
     examples, masked = drawn
     seen = int(masked.token_ids[row])
-    token = tokenizer.id_to_token(truths.get(row, seen))
-    glued = is_continuation(token) or (contains_han(token[:1]) and contains_han(before[-1:]))
+    token, apart = tokenizer.surface(truths.get(row, seen))
+    glued = not apart or (contains_han(token[:1]) and contains_han(before[-1:]))
     fate: Fate = "special" if examples.units[row] == SPECIAL else "plain"
     truth = ""
     if row in truths:
-        truth = plain(token)
+        truth = token
         fate = "masked" if seen == tokenizer.special.mask else "kept" if seen == truths[row] else "replaced"
-    text = plain(tokenizer.id_to_token(seen))
+    text = tokenizer.surface(seen).text
     return Piece(text, not glued, int(examples.type_ids[row]), fate, truth)
-
-
-def plain(token: str) -> str:
-    """A token without the sign that it continues a word."""
-    return token[2:] if is_continuation(token) else token
 
 
 def seen_lines(model: Model, tokenizer: Tokenizer, drawn: Drawn) -> list[SeenLine]:

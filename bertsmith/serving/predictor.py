@@ -69,6 +69,7 @@ class Predictor:
         require_head(self.model, "masked_lm", "fill masks")
         many = [texts] if isinstance(texts, str) else texts
         many = [clean_text(text, index, len(many)) for index, text in enumerate(many)]
+        many = [text.replace(MASK, self.tokenizer.mask_token) for text in many]  # RoBERTa's is <mask>
         sequences, holes = self._questions(many)
         answers: list[list[list[Filling]]] = [[] for _ in many]
         for hole, (scores, ids) in zip(holes, self._answers(sequences, holes, top_k), strict=True):
@@ -126,11 +127,10 @@ class Predictor:
 
     def _filling(self, text: str, hole: _Hole, token_id: int, score: float) -> Filling:
         token = self.tokenizer.id_to_token(token_id)
-        before, after = text[: hole.start], text[hole.start + len(MASK) :]
-        if token.startswith("##"):  # goes on with the word before it
-            before, written = before.rstrip(), token[2:]
-        else:
-            written = token
+        written, apart = self.tokenizer.surface(token_id)
+        before, after = text[: hole.start], text[hole.start + len(self.tokenizer.mask_token) :]
+        if not apart:  # goes on with the word before it
+            before = before.rstrip()
         return Filling(token=token, token_id=token_id, score=score, text=before + written + after)
 
     @overload

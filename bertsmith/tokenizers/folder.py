@@ -1,4 +1,4 @@
-"""Tokenizers on disk: a bare vocab.txt, tokenizer.json, and Hugging Face folders.
+"""WordPiece on disk: vocab.txt and tokenizer.json; and reading any file of a tokenizer with care.
 
 Nothing of a file is executed or handed to another library before it is checked: a tokenizer.json must describe BERT's
 own normalisation, words and model, of which only the vocabulary and the casing are taken.
@@ -17,12 +17,13 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from bertsmith import console
-from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.errors import BertsmithError
 from bertsmith.store import write_atomic
 from bertsmith.tokenizers.wordpiece import CONTINUATION, LONGEST_WORD
 
 LARGEST_FILE = 64 * 2**20  # bytes; the largest published BERT vocabulary takes 5 MB
 MOST_TOKENS = 2_000_000
+ADDED = "added_words"  # in tokenizer_config.json: how many tokens at the end were put to a published vocabulary
 _MARKED = re.compile(r"\[.*\]|<.*>")
 
 
@@ -33,24 +34,11 @@ class Found(NamedTuple):
     tokens: list[str]
     lowercase: bool
     strip_accents: bool
+    added: int  # words put to a published vocabulary, at its end
 
 
-def read(path: Path, lowercase: bool | None) -> Found:
-    """Find and check a tokenizer; `lowercase` overrides the files. Raises UsageError or BertsmithError."""
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder")
-    if not path.is_dir():
-        return _read_json(path, {}, lowercase) if path.suffix == ".json" else _read_vocabulary(path, {}, lowercase)
-    settings_file = path / "tokenizer_config.json"
-    settings = _load_json(settings_file) if settings_file.exists() else {}
-    if (path / "tokenizer.json").exists():
-        return _read_json(path / "tokenizer.json", settings, lowercase)
-    if (path / "vocab.txt").exists():
-        return _read_vocabulary(path / "vocab.txt", settings, lowercase)
-    raise UsageError(f"{path}: holds neither tokenizer.json nor vocab.txt")
-
-
-def _read_bytes(file: Path) -> bytes:
+def read_bytes(file: Path) -> bytes:
+    """The content of a regular file of bounded size; BertsmithError naming it otherwise."""
     try:
         state = file.stat()
         if not stat.S_ISREG(state.st_mode):
@@ -62,9 +50,10 @@ def _read_bytes(file: Path) -> bytes:
         raise BertsmithError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def _load_json(file: Path) -> dict[str, Any]:
+def load_json(file: Path) -> dict[str, Any]:
+    """The one object of a JSON file; BertsmithError naming it otherwise."""
     try:
-        values = json.loads(_read_bytes(file))
+        values = json.loads(read_bytes(file))
     except (ValueError, RecursionError):
         raise BertsmithError(f"{file}: is not JSON") from None
     if not isinstance(values, dict):
@@ -72,9 +61,10 @@ def _load_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def _read_vocabulary(file: Path, settings: Mapping[str, Any], lowercase: bool | None) -> Found:
+def read_vocabulary(file: Path, settings: Mapping[str, Any], lowercase: bool | None) -> Found:
+    """A vocab.txt; where nothing says its casing, that is guessed and reported."""
     try:
-        text = _read_bytes(file).decode("utf-8").removeprefix("\ufeff")
+        text = read_bytes(file).decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BertsmithError(f"{file}: is not UTF-8 text") from None
     # Only newlines end an entry: published vocabularies hold other characters that Python counts as line breaks.
@@ -85,44 +75,55 @@ def _read_vocabulary(file: Path, settings: Mapping[str, Any], lowercase: bool | 
         if not token:
             raise BertsmithError(f"{file}:{number}: an empty line; every line must hold one token")
     if lowercase is None:
-        lowercase = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
+        lowercase = flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
     if lowercase is None:
         lowercase = not any(_has_capital(token) for token in tokens)
         reading = (
             "no entry has a capital, so text is lower-cased" if lowercase else "entries have capitals: case is kept"
         )
         console.say(f"{file}: {reading} (tokenizer.lowercase decides otherwise)")
-    accents = _flag(file.with_name("tokenizer_config.json"), settings, "strip_accents")
-    return _found(file, tokens, lowercase, accents)
+    accents = flag(file.with_name("tokenizer_config.json"), settings, "strip_accents")
+    return _found(file, tokens, lowercase, accents, settings)
 
 
 def _has_capital(token: str) -> bool:
     return token != token.lower() and not _MARKED.fullmatch(token)
 
 
-def _found(file: Path, tokens: list[str], lowercase: bool, strip_accents: bool | None) -> Found:
+def _found(
+    file: Path, tokens: list[str], lowercase: bool, strip_accents: bool | None, settings: Mapping[str, Any]
+) -> Found:
+    check_tokens(file, tokens)
+    added = settings.get(ADDED, 0)
+    if not isinstance(added, int) or isinstance(added, bool) or not 0 <= added < len(tokens):
+        raise BertsmithError(f"{file.with_name('tokenizer_config.json')}: {ADDED} must be a number of tokens")
+    return Found(file, tokens, lowercase, lowercase if strip_accents is None else strip_accents, added)
+
+
+def check_tokens(file: Path, tokens: Sequence[str]) -> None:
+    """BertsmithError naming the file unless there are 1 to MOST_TOKENS whole tokens on a line each."""
     if not 0 < len(tokens) <= MOST_TOKENS:
         raise BertsmithError(f"{file}: holds {len(tokens)} tokens; 1 to {MOST_TOKENS} are possible")
     for number, token in enumerate(tokens):
         if "\n" in token or not _is_whole(token):
             raise BertsmithError(f"{file}: token {number} ({token!a}) holds a newline or half a character")
-    return Found(file, tokens, lowercase, lowercase if strip_accents is None else strip_accents)
 
 
 def _is_whole(token: str) -> bool:
     return token.isascii() or not any("\ud800" <= character <= "\udfff" for character in token)
 
 
-def _flag(file: Path, values: Mapping[str, Any], key: str) -> bool | None:
+def flag(file: Path, values: Mapping[str, Any], key: str) -> bool | None:
+    """A setting that is true, false or null; BertsmithError naming it otherwise."""
     value = values.get(key)
     if value is not None and not isinstance(value, bool):
         raise BertsmithError(f"{file}: {key} must be true, false or null")
     return value
 
 
-def _read_json(file: Path, settings: Mapping[str, Any], lowercase: bool | None) -> Found:
-    values = _load_json(file)
-    model, normalizer = _part(file, values, "model"), _part(file, values, "normalizer")
+def read_json(file: Path, values: Mapping[str, Any], settings: Mapping[str, Any], lowercase: bool | None) -> Found:
+    """The content of a tokenizer.json, which must describe BERT's WordPiece."""
+    model, normalizer = part(file, values, "model"), part(file, values, "normalizer")
     _expect(file, "model.type", model.get("type", "WordPiece"), "WordPiece")
     _expect(file, "model.unk_token", model.get("unk_token", "[UNK]"), "[UNK]")
     _expect(file, "model.continuing_subword_prefix", model.get("continuing_subword_prefix", CONTINUATION), CONTINUATION)
@@ -130,20 +131,20 @@ def _read_json(file: Path, settings: Mapping[str, Any], lowercase: bool | None) 
     _expect(file, "normalizer.type", normalizer.get("type"), "BertNormalizer")
     _expect(file, "normalizer.clean_text", normalizer.get("clean_text", True), True)
     _expect(file, "normalizer.handle_chinese_chars", normalizer.get("handle_chinese_chars", True), True)
-    _expect(file, "pre_tokenizer.type", _part(file, values, "pre_tokenizer").get("type"), "BertPreTokenizer")
-    accents = _flag(file, normalizer, "strip_accents")
+    _expect(file, "pre_tokenizer.type", part(file, values, "pre_tokenizer").get("type"), "BertPreTokenizer")
+    accents = flag(file, normalizer, "strip_accents")
     if lowercase is None:
-        lowercase = _flag(file, normalizer, "lowercase") is not False
-        setting = _flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
+        lowercase = flag(file, normalizer, "lowercase") is not False
+        setting = flag(file.with_name("tokenizer_config.json"), settings, "do_lower_case")
         if setting not in (None, lowercase):
             said = f"lowercase is {str(lowercase).lower()} here, do_lower_case in tokenizer_config.json is not"
             console.say(f"{file}: {said}; the former is taken (set tokenizer.lowercase to decide otherwise)")
-    tokens = _order(file, model.get("vocab"))
-    _check_added(file, values.get("added_tokens"), tokens)
-    return _found(file, tokens, lowercase, accents)
+    tokens = in_order(file, model.get("vocab"))
+    check_added(file, values.get("added_tokens"), tokens)
+    return _found(file, tokens, lowercase, accents, settings)
 
 
-def _check_added(file: Path, added: object, tokens: Sequence[str]) -> None:
+def check_added(file: Path, added: object, tokens: Sequence[str]) -> None:
     """Tokens beside the vocabulary would get ids that nothing here knows of."""
     known = set(tokens)
     for entry in added if isinstance(added, list) else []:
@@ -152,11 +153,12 @@ def _check_added(file: Path, added: object, tokens: Sequence[str]) -> None:
             raise BertsmithError(f"{file}: added_tokens names {token!r}, which model.vocab does not hold")
 
 
-def _part(file: Path, values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    part = values.get(key)
-    if not isinstance(part, dict):
-        raise BertsmithError(f"{file}: has no {key}, so it is not a BERT tokenizer")
-    return part
+def part(file: Path, values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A table within a tokenizer.json; BertsmithError naming it where it is missing."""
+    found = values.get(key)
+    if not isinstance(found, dict):
+        raise BertsmithError(f"{file}: has no {key}, so it is not a tokenizer of a known model")
+    return found
 
 
 def _expect(file: Path, key: str, found: object, wanted: object) -> None:
@@ -164,7 +166,7 @@ def _expect(file: Path, key: str, found: object, wanted: object) -> None:
         raise BertsmithError(f"{file}: {key} is {found!r}; only BERT's {wanted!r} can be used")
 
 
-def _order(file: Path, vocabulary: object) -> list[str]:
+def in_order(file: Path, vocabulary: object) -> list[str]:
     """Tokens by id, which must be 0 to n - 1."""
     if not isinstance(vocabulary, dict) or len(vocabulary) > MOST_TOKENS:
         raise BertsmithError(f"{file}: model.vocab must be a table of at most {MOST_TOKENS} tokens")
@@ -199,7 +201,13 @@ def build_backend(tokens: Sequence[str], lowercase: bool, strip_accents: bool | 
 
 
 def write(
-    path: Path, tokens: Sequence[str], lowercase: bool, strip_accents: bool, special: Sequence[str], max_length: int
+    path: Path,
+    tokens: Sequence[str],
+    lowercase: bool,
+    strip_accents: bool,
+    special: Sequence[str],
+    max_length: int,
+    added: int = 0,
 ) -> None:
     """vocab.txt, tokenizer.json and tokenizer_config.json, the same bytes for the same tokenizer."""
     # Like the published files: null follows the casing, also when a user decides on another one.
@@ -215,7 +223,7 @@ def write(
         "cls_token": "[CLS]",
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
-    }
+    } | ({ADDED: added} if added else {})
     backend = build_backend(tokens, lowercase, accents)
     backend.add_special_tokens(list(special))
     write_atomic(path / "vocab.txt", "".join(f"{token}\n" for token in tokens).encode())

@@ -1,24 +1,20 @@
-"""A WordPiece tokenizer: sentences to ids and word starts, and back."""
+"""What every tokenizer offers: sentences to ids and word starts, and back.
+
+The kinds are one file each: `wordpiece_tokenizer`, `byte_bpe` and `unigram`; `Tokenizer.load` finds the right one.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer as Backend
 
 from bertsmith.errors import BertsmithError
-from bertsmith.store import fingerprint
 from bertsmith.text import words
-from bertsmith.text.han import contains_han, is_han
-from bertsmith.tokenizers import folder
-from bertsmith.tokenizers.chunks import ChunkCache, split_at_han
-from bertsmith.tokenizers.detokenize import join_tokens
-from bertsmith.tokenizers.wordpiece import WordPieces, WordSplitter, is_continuation, replace_surrogates
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -37,46 +33,57 @@ class Encoding(NamedTuple):
     """Sentences laid end to end.
 
     token_ids: (tokens,) uint32; word_starts: (tokens,) uint8, 1 = starts a word, 0 = continues one;
-    lengths: (sentences,) int32, tokens of each sentence.
+    lengths: (sentences,) int32, tokens of each sentence; misaligned: (sentences,) int32, Chinese words of each that
+    begin within a token, which then belongs to the word before.
     """
 
     token_ids: np.ndarray
     word_starts: np.ndarray
     lengths: np.ndarray
+    misaligned: np.ndarray
 
 
-class Tokenizer:
-    """BERT's tokenizer over one vocabulary; the ids are those of Hugging Face's BertTokenizer.
+class Surface(NamedTuple):
+    """A token as a reader sees it: its characters, and whether it stands apart from the token before it."""
 
-    A word is what stands between white space and punctuation, with all its pieces; Han characters, which are tokens
-    of their own, are grouped into words by a segmenter (bertsmith.text.words).
-    """
+    text: str
+    apart: bool
 
+
+class Tokenizer(ABC):
+    """A vocabulary and how text becomes its ids. Ids and special tokens are those of the published class."""
+
+    kind: ClassVar[str]
     separators: int = 1  # special tokens between two segments
+    lowercase: bool
 
-    def __init__(self, tokens: Sequence[str], lowercase: bool, strip_accents: bool | None = None) -> None:
-        """`strip_accents` follows `lowercase` when None. Raises BertsmithError for an unusable vocabulary."""
+    def __init__(self, tokens: Sequence[str], special: Sequence[str]) -> None:
+        """`special`: pad, unk, cls, sep and mask. Raises BertsmithError for an unusable vocabulary."""
         self.tokens = list(tokens)
-        self.lowercase = lowercase
-        self.strip_accents = lowercase if strip_accents is None else strip_accents
+        self.special_tokens = tuple(special)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) < len(self.tokens):
             twice = next(token for i, token in enumerate(self.tokens) if self._ids[token] != i)
             raise BertsmithError(f"the vocabulary holds {twice!r} more than once")
-        missing = [name for name in SPECIAL_TOKENS if name not in self._ids]
+        missing = [name for name in self.special_tokens if name not in self._ids]
         if missing:
             raise BertsmithError(f"the vocabulary lacks {', '.join(missing)}")
-        self.special = SpecialIds(*(self._ids[name] for name in SPECIAL_TOKENS))
+        self.special = SpecialIds(*(self._ids[name] for name in self.special_tokens))
 
     @property
     def vocab_size(self) -> int:
         """How many ids there are."""
         return len(self.tokens)
 
+    @property
+    def mask_token(self) -> str:
+        """What stands for a hidden token in text: [MASK] or <mask>."""
+        return self.special_tokens[-1]
+
     @cached_property
+    @abstractmethod
     def fingerprint(self) -> str:
         """Equal for tokenizers that give equal ids on every text."""
-        return fingerprint("wordpiece", self.tokens, self.lowercase, self.strip_accents)
 
     def id_to_token(self, token_id: int) -> str:
         """The token with this id; IndexError outside 0 to vocab_size - 1."""
@@ -84,124 +91,52 @@ class Tokenizer:
             raise IndexError(f"id {token_id} is outside the vocabulary of {len(self.tokens)}")
         return self.tokens[token_id]
 
-    # --- sentences to ids ---
+    @abstractmethod
+    def surface(self, token_id: int) -> Surface:
+        """The token as a reader sees it; IndexError outside 0 to vocab_size - 1."""
 
-    @cached_property
-    def _cache(self) -> ChunkCache:
-        splitter = WordSplitter(self.lowercase, self.strip_accents)
-        return ChunkCache(splitter, WordPieces(self._ids, self.special.unk))
-
+    @abstractmethod
     def share_cache(self, processes: int) -> None:
         """Bound the memory of this process' cache so that `processes` of them stay within that of a few."""
-        self._cache.share(processes)
 
-    @cached_property
-    def _is_start(self) -> np.ndarray:
-        """(vocab_size,) uint8: 0 for pieces that continue a word; none begins one, as punctuation stands alone."""
-        return np.array([not is_continuation(token) for token in self.tokens], np.uint8)
-
+    @abstractmethod
     def encode_sentences(self, sentences: Sequence[str], segment: words.Segmenter = words.segment) -> Encoding:
-        """Ids and word starts of sentences, without special tokens; "[MASK]" in the text is plain text here."""
-        with_han = [contains_han(sentence) for sentence in sentences]
-        rows = [split_at_han(s) if han else s.split(" ") for s, han in zip(sentences, with_han, strict=True)]
-        found = self._cache.look_up(list(chain.from_iterable(rows)))
-        word_starts = self._is_start[found.token_ids]
-        sizes = [len(row) for row in rows]
-        if any(with_han):
-            mixed = [i for i, han in enumerate(with_han) if han]
-            continues = np.zeros(len(found.han), bool)
-            continues[np.repeat(with_han, sizes)] = _continues(
-                [sentences[i] for i in mixed], [rows[i] for i in mixed], segment
-            )
-            continues[1:] &= found.han[1:] & found.han[:-1]
-            word_starts[found.ends[continues] - 1] = 0  # a Han character is one token
-        stops = found.ends[np.cumsum(sizes) - 1] if rows else np.zeros(0, np.int64)
-        lengths = np.diff(stops, prepend=0).astype(np.int32)
-        return Encoding(found.token_ids, word_starts, lengths)
+        """Ids and word starts of sentences, without special tokens; a special token in the text is plain text here."""
 
-    # --- one text with offsets ---
-
-    @cached_property
-    def _plain_backend(self) -> Backend:
-        return folder.build_backend(self.tokens, self.lowercase, self.strip_accents)
-
-    @cached_property
-    def _typed_backend(self) -> Backend:
-        backend = folder.build_backend(self.tokens, self.lowercase, self.strip_accents)
-        backend.add_special_tokens(list(SPECIAL_TOKENS))
-        return backend
-
+    @abstractmethod
     def encode_with_offsets(
         self, text: str, specials: bool = False, segment: words.Segmenter = words.segment
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """token_ids (tokens,) uint32, word_starts (tokens,) uint8, offsets (tokens, 2) int32 in characters of the text.
 
-        With `specials`, "[MASK]" and its like typed by a user become special tokens; without, they are plain text.
+        With `specials`, "[MASK]" (or "<mask>") and its like typed by a user become special tokens; without, they are
+        plain text. White space belongs to no token's offsets.
         """
-        text = replace_surrogates(text)
-        backend = self._typed_backend if specials else self._plain_backend
-        encoding = backend.encode(text, add_special_tokens=False)
-        token_ids = np.array(encoding.ids, np.uint32)
-        offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
-        word_starts = self._is_start[token_ids]
-        if contains_han(text):
-            starts = set(np.cumsum([0, *map(len, segment(text))]).tolist())
-            for i in range(1, len(token_ids)):
-                begin, end = offsets[i]
-                touching = offsets[i - 1, 1] == begin and is_han(text[begin - 1])
-                if touching and end == begin + 1 and is_han(text[begin]) and int(begin) not in starts:
-                    word_starts[i] = 0
-        return token_ids, word_starts, offsets
 
+    @abstractmethod
     def decode(self, token_ids: Sequence[int] | np.ndarray) -> str:
-        """Readable text: pieces joined, no space between Han characters or before closing punctuation."""
-        return join_tokens([self.id_to_token(int(i)) for i in token_ids])
-
-    # --- folders ---
+        """Readable text: pieces joined, spaces where the tokens tell of them."""
 
     @classmethod
     def load(cls, path: str | Path, lowercase: bool | None = None) -> Tokenizer:
-        """A tokenizer from a vocab.txt, a tokenizer.json, or a Hugging Face folder that holds one of them.
+        """A tokenizer of the kind that its files tell: a Hugging Face folder, or one file of it.
 
+        Files: tokenizer.json, vocab.txt, vocab.json with merges.txt beside it, spiece.model, sentencepiece.bpe.model.
         `lowercase` overrides what the files say; a bare vocab.txt says nothing, so its casing is guessed and reported.
         Raises UsageError or BertsmithError naming the file.
         """
-        found = folder.read(Path(path), lowercase)
-        try:
-            return cls(found.tokens, found.lowercase, found.strip_accents)
-        except BertsmithError as error:
-            raise BertsmithError(f"{found.file}: {error}") from None
+        from bertsmith.tokenizers.loading import load_tokenizer
 
+        return load_tokenizer(Path(path), lowercase)
+
+    @abstractmethod
     def save(self, path: str | Path, max_length: int) -> None:
-        """Write vocab.txt, tokenizer.json and tokenizer_config.json into an existing folder.
+        """Write the files of the published class into an existing folder.
 
-        Hugging Face's AutoTokenizer loads it as a BertTokenizer that truncates at `max_length` tokens.
+        Hugging Face's AutoTokenizer loads it as that class, truncating at `max_length` tokens.
         """
-        folder.write(Path(path), self.tokens, self.lowercase, self.strip_accents, SPECIAL_TOKENS, max_length)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Only what defines the tokenizer: caches are rebuilt in the process that uses them."""
-        return {"tokens": self.tokens, "lowercase": self.lowercase, "strip_accents": self.strip_accents}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        Tokenizer.__init__(self, **state)
 
 
-def _continues(sentences: Sequence[str], rows: Sequence[Sequence[str]], segment: words.Segmenter) -> np.ndarray:
-    """(chunks of the rows,) bool: no word of the segmenter begins where the chunk begins.
-
-    The chunks of each row concatenate to its sentence, and so do the segmenter's words.
-    """
-    word_ends = np.cumsum(_lengths(chain.from_iterable(map(segment, sentences))))
-    sentence_ends = np.cumsum(_lengths(sentences))
-    begins = np.zeros(sentence_ends[-1] + 1, bool)
-    begins[word_ends[word_ends < len(begins)]] = True
-    if not len(word_ends) or word_ends[-1] != sentence_ends[-1] or not begins[sentence_ends].all():
-        raise BertsmithError("text.segmenter: the words of a sentence do not add up to the sentence")
-    begins[0] = True
-    sizes = _lengths(chain.from_iterable(rows))
-    return ~begins[np.cumsum(sizes) - sizes]
-
-
-def _lengths(texts: Iterable[str]) -> np.ndarray:
-    return np.fromiter(map(len, texts), np.int64)
+def ids_as_list(token_ids: Iterable[int] | np.ndarray) -> list[int]:
+    """Plain whole numbers, from an array or any other row of them."""
+    return [int(i) for i in token_ids]

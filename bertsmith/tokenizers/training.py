@@ -14,6 +14,7 @@ from bertsmith.tokenizers.chunks import split_at_han
 from bertsmith.tokenizers.merges import MergeLearner
 from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 from bertsmith.tokenizers.wordpiece import CONTINUATION, LONGEST_WORD, WordSplitter, is_continuation, without_prefix
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 
 AUTO_SIZES = (4_000, 8_000, 16_000, 30_000)
 AUTO_RANK = 0.95  # the merge at this share of the ranks ...
@@ -58,7 +59,7 @@ def train_wordpiece(counts: Mapping[str, int], size: int | Literal["auto"], lowe
     alphabet = _alphabet(characters, largest)
     merges = MergeLearner(alphabet, words).learn(largest - len(SPECIAL_TOKENS) - len(alphabet), LEAST_COUNT)
     if size != "auto":
-        return Tokenizer([*SPECIAL_TOKENS, *alphabet, *merges], lowercase)
+        return WordPieceTokenizer([*SPECIAL_TOKENS, *alphabet, *merges], lowercase)
     return _largest_learnable(characters, merges, lowercase)
 
 
@@ -110,7 +111,7 @@ def _largest_learnable(pieces: Mapping[str, int], merges: Mapping[str, int], low
         best = size
     alphabet = _alphabet(pieces, best)
     room = best - len(SPECIAL_TOKENS) - len(alphabet)
-    return Tokenizer([*SPECIAL_TOKENS, *alphabet, *islice(_spelled(merges, alphabet), room)], lowercase)
+    return WordPieceTokenizer([*SPECIAL_TOKENS, *alphabet, *islice(_spelled(merges, alphabet), room)], lowercase)
 
 
 def _spelled(merges: Mapping[str, int], alphabet: Sequence[str]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from bertsmith.models.folder import save_model
 from bertsmith.models.model import Model
 from bertsmith.serving import predictor as serving
 from bertsmith.serving.predictor import Predictor
-from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.stories import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -173,7 +173,7 @@ def test_unreadable_pairs_are_one_clear_line(predictor: Predictor, pairs: list[t
 
 
 def test_a_padded_vocabulary_is_never_answered() -> None:
-    smaller = Tokenizer(TOKENIZER.tokens[:-10], lowercase=True)
+    smaller = WordPieceTokenizer(TOKENIZER.tokens[:-10], lowercase=True)
     [answers] = Predictor(tiny_model(TOKENIZER), smaller, 32).fill_mask("the [MASK]", top_k=smaller.vocab_size)
     assert sorted(c["token_id"] for c in answers) == list(range(smaller.vocab_size))
     assert sum(c["score"] for c in answers) == pytest.approx(1, abs=1e-5)

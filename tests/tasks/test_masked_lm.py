@@ -15,7 +15,8 @@ from bertsmith.models.model import Model
 from bertsmith.tasks import masked_lm
 from bertsmith.tasks.masked_lm import evaluate_masked_lm, unigram_loss
 from bertsmith.tasks.words import WordChoice
-from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.stories import LETTERS, story, tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -107,7 +108,7 @@ def test_a_word_of_several_tokens_is_hidden_whole(monkeypatch: pytest.MonkeyPatc
 
 def test_every_tokenizer_is_asked_the_same_characters(model: Model) -> None:
     """A tokenizer of single letters covers the same characters as one of words: bits per character compare."""
-    letters = Tokenizer([*SPECIAL_TOKENS, *LETTERS, *(f"##{c}" for c in LETTERS), "."], lowercase=True)
+    letters = WordPieceTokenizer([*SPECIAL_TOKENS, *LETTERS, *(f"##{c}" for c in LETTERS), "."], lowercase=True)
     documents = story(4)
     covered = []
     for tokenizer in (TOKENIZER, letters):

@@ -10,6 +10,7 @@ import pytest
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.tokenizers import folder
 from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.tokenizers.vocabulary import small_tokenizer, small_tokens
 
 
@@ -74,7 +75,7 @@ def test_a_folder_says_its_casing(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_another_casing_than_the_saved_one(tmp_path: Path) -> None:
     small_tokenizer(lowercase=True).save(tmp_path, 128)
     assert Tokenizer.load(tmp_path, lowercase=False).fingerprint == small_tokenizer(lowercase=False).fingerprint
-    Tokenizer(small_tokens(), True, strip_accents=False).save(tmp_path, 128)
+    WordPieceTokenizer(small_tokens(), True, strip_accents=False).save(tmp_path, 128)
     assert not Tokenizer.load(tmp_path).strip_accents
 
 
@@ -112,7 +113,7 @@ def test_vocabularies_that_cannot_be_used(tmp_path: Path, data: bytes, message: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model.type": "BPE"}, "model.type is 'BPE'; only BERT's 'WordPiece'"),
+        ({"model.type": "WordLevel"}, "model.type is 'WordLevel'; only BERT's 'WordPiece'"),
         ({"model.unk_token": "<unk>"}, "model.unk_token"),
         ({"model.vocab": ["a"]}, "model.vocab must be a table"),
         ({"model.vocab": {"a": 7}}, "the id 7 of 'a' is taken or outside 0 to 0"),

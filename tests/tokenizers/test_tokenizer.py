@@ -13,6 +13,7 @@ from bertsmith.text import words
 from bertsmith.text.han import is_han
 from bertsmith.tokenizers import chunks
 from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, SpecialIds, Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.tokenizers.vocabulary import small_tokenizer, small_tokens
 
 # Text in which the pieces of the small vocabulary turn up, among any other characters.
@@ -69,8 +70,8 @@ def test_a_cased_vocabulary() -> None:
 
 
 def test_accents_apart_from_case() -> None:
-    assert pieces_and_words(Tokenizer(small_tokens(), True, strip_accents=False), "É CAFÉ") == [["é"], ["[UNK]"]]
-    assert pieces_and_words(Tokenizer(small_tokens(), False, strip_accents=True), "é Hello") == [["e"], ["Hello"]]
+    assert pieces_and_words(WordPieceTokenizer(small_tokens(), True, strip_accents=False), "É CAFÉ") == [["é"], ["[UNK]"]]
+    assert pieces_and_words(WordPieceTokenizer(small_tokens(), False, strip_accents=True), "é Hello") == [["e"], ["Hello"]]
 
 
 def test_types_and_lengths() -> None:
@@ -173,8 +174,8 @@ def test_fingerprints() -> None:
     one = small_tokenizer()
     assert one.fingerprint == small_tokenizer().fingerprint
     assert one.fingerprint != small_tokenizer(lowercase=False).fingerprint
-    assert one.fingerprint != Tokenizer([*small_tokens(), "more"], True).fingerprint
-    assert one.fingerprint != Tokenizer(small_tokens(), True, strip_accents=False).fingerprint
+    assert one.fingerprint != WordPieceTokenizer([*small_tokens(), "more"], True).fingerprint
+    assert one.fingerprint != WordPieceTokenizer(small_tokens(), True, strip_accents=False).fingerprint
 
 
 def test_tokens_and_ids() -> None:
@@ -220,4 +221,4 @@ def test_a_word_of_a_megabyte_takes_no_second(word: str) -> None:
 )
 def test_unusable_vocabularies(tokens: list[str], message: str) -> None:
     with pytest.raises(BertsmithError, match=message):
-        Tokenizer(tokens, True)
+        WordPieceTokenizer(tokens, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 
 WORDS = "hello world the play player mask sep un believ naive cafe uber dota wa 2 5 10".split()
 HAN = "今 天 老 師 馬 上 點 名 我 玩".split()
@@ -16,4 +17,4 @@ def small_tokens() -> list[str]:
 
 
 def small_tokenizer(lowercase: bool = True) -> Tokenizer:
-    return Tokenizer(small_tokens(), lowercase)
+    return WordPieceTokenizer(small_tokens(), lowercase)
