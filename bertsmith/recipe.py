@@ -101,7 +101,8 @@ def load_recipe(
     """
     over = config.parse_overrides(Recipe, flags or {})
     layers = _chain(str(name_or_path))
-    values = _with_name(_over(config.merge(_merged(layers), {"model": model or {}}), over), layers)
+    below = config.merge(_merged(layers), {"model": model}) if model else _merged(layers)
+    values = _with_name(_over(below, over), layers)
     typed = {flag.replace("-", "_"): flag for flag in flags or {}}
 
     def place(key: str) -> str:
