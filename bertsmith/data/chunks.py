@@ -14,8 +14,10 @@ from bertsmith.text import words
 from bertsmith.text.cleaning import clean
 from bertsmith.text.config import TextConfig
 from bertsmith.text.sentences import sentences_of
+from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.tokenizers.tokenizer import Encoding, Tokenizer
 from bertsmith.tokenizers.training import count_words
+from bertsmith.tokenizers.training_bytes import count_byte_words
 
 Lines = Sequence[str]
 LARGEST_SHORT_ID = 2**16
@@ -97,11 +99,15 @@ def _bytes(documents: Sequence[Lines]) -> int:
 class CountChunk:
     """Count the words of documents, to train a vocabulary on."""
 
-    def __init__(self, lowercase: bool) -> None:
-        self._lowercase = lowercase
+    def __init__(self, config: TokenizerConfig) -> None:
+        self._config = config
 
     def __call__(self, documents: Sequence[Lines]) -> Counter[str]:
         """How often each word occurs."""
         counts: Counter[str] = Counter()
-        count_words((clean(line) for lines in documents for line in lines), self._lowercase, counts)
+        lines = (clean(line) for document in documents for line in document)
+        if self._config.kind == "byte_bpe":
+            count_byte_words(lines, counts)
+        else:
+            count_words(lines, self._config.lowercase, counts)
         return counts

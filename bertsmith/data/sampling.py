@@ -15,6 +15,8 @@ from bertsmith.text.documents import Skipped, Source
 from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.tokenizers.training import train_wordpiece
+from bertsmith.tokenizers.training_bytes import train_byte_bpe
+from bertsmith.tokenizers.training_unigram import train_unigram
 
 MOST_WORDS = 1_000_000  # different words counted at a time, about 150 MB; the rarest go when there are more
 
@@ -37,7 +39,7 @@ def train(
     reader = Reader(sources, text_config, Skipped(fail=text_config.on_bad == "fail"))
     counts: Counter[str] = Counter()
     chunks = reader.chunks(lambda number: uniform_at(sample, number) < share)
-    with Pool(CountChunk(config.lowercase), workers) as pool, console.Progress(reader.total, "B", "words") as bar:
+    with Pool(CountChunk(config), workers) as pool, console.Progress(reader.total, "B", "words") as bar:
         for counted in pool.map(chunks):
             reader.note([])  # nothing to count, but the places of the chunk are no longer needed
             counts.update(counted)
@@ -46,9 +48,17 @@ def train(
     if not counts:
         raise reader.nothing_found()
     interrupt.check()
-    tokenizer = train_wordpiece(counts, config.size, config.lowercase)
+    tokenizer = _train(counts, config)
     console.say(f"vocabulary: {tokenizer.vocab_size:,} tokens trained on {sum(counts.values()):,} words")
     return tokenizer
+
+
+def _train(counts: Counter[str], config: TokenizerConfig) -> Tokenizer:
+    if config.kind == "byte_bpe":
+        return train_byte_bpe(counts, config.size)
+    if config.kind == "unigram":
+        return train_unigram(counts, config.size, config.lowercase)
+    return train_wordpiece(counts, config.size, config.lowercase)
 
 
 def prune(counts: Counter[str], most: int) -> None:

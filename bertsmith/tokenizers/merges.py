@@ -25,8 +25,15 @@ class MergeLearner:
     `before` are the neighbouring positions within the word (-1: none); `weights[p]` is the count of its word.
     """
 
-    def __init__(self, alphabet: Iterable[str], words: Iterable[tuple[str, int]]) -> None:
-        """`alphabet`: the single pieces in an order of the caller's. A word with another character is left out."""
+    def __init__(
+        self, alphabet: Iterable[str], words: Iterable[tuple[str, int]], continuation: str = CONTINUATION
+    ) -> None:
+        """`alphabet`: the single pieces in an order of the caller's. A word with another character is left out.
+
+        continuation: what pieces within words begin with; "" for byte-level BPE, which tells them apart by no sign.
+        """
+        self._continuation = continuation
+        self.joined: list[tuple[str, str]] = []  # left and right token of every join, in order
         self.tokens = list(alphabet)
         self._numbers = {token: number for number, token in enumerate(self.tokens)}
         self.symbols: list[int] = []
@@ -44,7 +51,7 @@ class MergeLearner:
         if len(word) < 2:
             return
         numbers = self._numbers
-        chain = [numbers.get(word[0], -1), *(numbers.get(CONTINUATION + c, -1) for c in word[1:])]
+        chain = [numbers.get(word[0], -1), *(numbers.get(self._continuation + c, -1) for c in word[1:])]
         if -1 in chain:
             return
         first = len(self.symbols)
@@ -89,7 +96,9 @@ class MergeLearner:
         """Replace every occurrence of a pair by one symbol; returns its token."""
         left, right = pair >> _BITS, pair & _RIGHT
         # "abc" may arise as ab + c and as a + bc: one token.
-        token = self.tokens[left] + without_prefix(self.tokens[right])
+        within = self.tokens[right]
+        token = self.tokens[left] + (without_prefix(within) if self._continuation else within)
+        self.joined.append((self.tokens[left], within))
         joined = self._numbers.setdefault(token, len(self.tokens))
         if joined == len(self.tokens):
             self.tokens.append(token)

@@ -106,7 +106,7 @@ def _largest_learnable(pieces: Mapping[str, int], merges: Mapping[str, int], low
     best = AUTO_SIZES[0]
     for size in AUTO_SIZES[1:]:
         spelled = _spelled(merges, _alphabet(pieces, size))
-        if len(_alphabet(pieces, best)) == whole and not _learnable(spelled, size - len(SPECIAL_TOKENS) - whole):
+        if len(_alphabet(pieces, best)) == whole and not is_learnable(spelled, size - len(SPECIAL_TOKENS) - whole):
             break
         best = size
     alphabet = _alphabet(pieces, best)
@@ -120,7 +120,7 @@ def _spelled(merges: Mapping[str, int], alphabet: Sequence[str]) -> dict[str, in
     return {merge: n for merge, n in merges.items() if known.issuperset(without_prefix(merge))}
 
 
-def _learnable(merges: Mapping[str, int], room: int) -> bool:
+def is_learnable(merges: Mapping[str, int], room: int) -> bool:
     """Whether the merge at AUTO_RANK of `room` merges exists and occurs AUTO_COUNT times."""
     at_rank = next(islice(merges.values(), int(AUTO_RANK * room), None), 0)
     return at_rank >= AUTO_COUNT

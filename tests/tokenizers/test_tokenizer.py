@@ -70,18 +70,24 @@ def test_a_cased_vocabulary() -> None:
 
 
 def test_accents_apart_from_case() -> None:
-    assert pieces_and_words(WordPieceTokenizer(small_tokens(), True, strip_accents=False), "É CAFÉ") == [["é"], ["[UNK]"]]
-    assert pieces_and_words(WordPieceTokenizer(small_tokens(), False, strip_accents=True), "é Hello") == [["e"], ["Hello"]]
+    assert pieces_and_words(WordPieceTokenizer(small_tokens(), True, strip_accents=False), "É CAFÉ") == [
+        ["é"],
+        ["[UNK]"],
+    ]
+    assert pieces_and_words(WordPieceTokenizer(small_tokens(), False, strip_accents=True), "é Hello") == [
+        ["e"],
+        ["Hello"],
+    ]
 
 
 def test_types_and_lengths() -> None:
     encoding = small_tokenizer().encode_sentences(["hello world", "", "今天", "players"])
     assert encoding.lengths.tolist() == [2, 0, 2, 2]
     assert encoding.word_starts.tolist() == [1, 1, 1, 0, 1, 0]
-    assert [a.dtype for a in encoding] == [np.uint32, np.uint8, np.int32]
+    assert [a.dtype for a in encoding] == [np.uint32, np.uint8, np.int32, np.int32]
     empty = small_tokenizer().encode_sentences([])
-    assert [len(a) for a in empty] == [0, 0, 0]
-    assert [a.dtype for a in empty] == [np.uint32, np.uint8, np.int32]
+    assert [len(a) for a in empty] == [0, 0, 0, 0]
+    assert [a.dtype for a in empty] == [np.uint32, np.uint8, np.int32, np.int32]
 
 
 @given(st.lists(TEXT, max_size=5), st.booleans())
