@@ -80,12 +80,15 @@ def _require_same_shape(folder: Path, found: EncoderConfig, wanted: EncoderConfi
 
 def _require_same_vocabulary(folder: Path, own: Tokenizer, tokenizer: Tokenizer) -> None:
     """The corpus' tokenizer is the folder's, or has the folder's tokens first and its own after them."""
-    if type(own) is not type(tokenizer):
+    if own.kind != tokenizer.kind:
         raise UsageError(
-            f"{folder}: its tokenizer is of another kind than the corpus's; prepare a corpus with --tokenizer {folder}"
+            f"{folder}: its tokenizer is {own.kind}, the corpus's {tokenizer.kind}: ids would mean other tokens; "
+            f"prepare the corpus with --tokenizer {folder}"
         )
     if tokenizer.tokens[: own.vocab_size] != own.tokens:
         raise UsageError(f"{folder}: its vocabulary is not the corpus's; prepare the corpus with --tokenizer {folder}")
+    if own.vocab_size == tokenizer.vocab_size and own.fingerprint != tokenizer.fingerprint:
+        console.warn(f"{folder}: its tokenizer cuts text otherwise than that of the corpus (case or accents)")
 
 
 def _fit_vocabulary(model: Model, own: Tokenizer, tokenizer: Tokenizer, folder: Path) -> None:

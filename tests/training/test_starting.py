@@ -16,6 +16,7 @@ from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.model import Model, build_model
 from bertsmith.recipe import load_recipe
 from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from bertsmith.training.advice import advice_for_batch, advice_for_continuing
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.initial import initial_model
@@ -130,7 +131,7 @@ def test_another_shape_is_named(text: Corpus, folder: Path, change: dict[str, in
 def test_added_tokens_start_as_the_mean_of_their_pieces(text: Corpus, folder: Path) -> None:
     own = text.tokenizer
     words = ["abcabc", "zzz"]  # the second has characters that no piece has
-    longer = Tokenizer([*own.tokens, *words], lowercase=own.lowercase)
+    longer = WordPieceTokenizer([*own.tokens, *words], lowercase=own.lowercase)
     wanted = replace(plan_for(text).model, vocab_size=longer.vocab_size)
     model, given = load_starting_model(folder, wanted, longer), load_model(folder)
     rows, before = model.encoder.embeddings.words.weight, given.encoder.embeddings.words.weight
@@ -153,9 +154,16 @@ def test_rows_without_a_token_are_left_out(text: Corpus, tmp_path: Path, capsys:
 
 
 def test_another_vocabulary_is_refused(text: Corpus, folder: Path) -> None:
-    other = Tokenizer(text.tokenizer.tokens[:-1], lowercase=True)
+    other = WordPieceTokenizer(text.tokenizer.tokens[:-1], lowercase=True)
     with pytest.raises(UsageError, match="its vocabulary is not the corpus's; prepare the corpus with --tokenizer"):
         load_starting_model(folder, plan_for(text).model, other)
+
+
+def test_another_kind_of_tokenizer_is_named(text: Corpus, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a corpus of RoBERTa's tokenizer meets the weights of BERT."""
+    monkeypatch.setattr(text.tokenizer, "kind", "byte_bpe", raising=False)
+    with pytest.raises(UsageError, match="its tokenizer is wordpiece, the corpus's byte_bpe"):
+        load_starting_model(folder, plan_for(text).model, text.tokenizer)
 
 
 def test_a_recipe_takes_the_sizes_of_the_folder(folder: Path) -> None:
