@@ -110,24 +110,26 @@ def _row(file: Path, row: object) -> Piece:
     raise BertsmithError(f"{file}: model.vocab must be a list of pieces with their scores, not {str(row)[:40]!r}")
 
 
-def _check_words(file: Path, found: object) -> None:
+def _check_words(file: Path, found: Any) -> None:
     steps = found.get("pretokenizers") if isinstance(found, dict) and found.get("type") == "Sequence" else [found]
     for step in steps if isinstance(steps, list) else [None]:
-        kind = step.get("type") if isinstance(step, dict) else None
+        step = step if isinstance(step, dict) else {}
+        kind = step.get("type")
         is_space = kind == "Metaspace" and step.get("replacement") == "▁" and step.get("split", True) is True
         always = kind == "Metaspace" and step.get("prepend_scheme", "always") == "always"
         if kind != "WhitespaceSplit" and not (is_space and always and step.get("add_prefix_space", True) is True):
             raise BertsmithError(f"{file}: pre_tokenizer must be WhitespaceSplit and Metaspace with ▁ before each word")
 
 
-def _spelling(file: Path, found: object) -> Spelling:
+def _spelling(file: Path, found: Any) -> Spelling:
     steps = found.get("normalizers") if isinstance(found, dict) and found.get("type") == "Sequence" else [found]
     kinds: list[str] = []
     charsmap = b""
     for step in steps if isinstance(steps, list) else [None]:
         if step is None and found is None:
             continue
-        kind = step.get("type") if isinstance(step, dict) else None
+        step = step if isinstance(step, dict) else {}
+        kind = step.get("type")
         if kind == "Replace":
             pair = (step.get("pattern"), step.get("content"))
             kind = _REPLACEMENTS.get(str(pair), "another Replace")
