@@ -121,7 +121,10 @@ def _time(phases: Sequence[Phase], device: Device) -> tuple[Settings, list[StepT
         precision = remembered("precision", circumstances, faster, device)
     compiled = training.compile == "on" or (training.compile == "auto" and _compiles(first, precision, phases[0]))
     settings = replace(settings, precision=precision, compiled=compiled)
-    return settings, [first(), *(time_step(phase.plan, settings, phase.lengths) for phase in phases[1:])]
+    if first().exact:
+        return settings, [first(), *(time_step(phase.plan, settings, phase.lengths) for phase in phases[1:])]
+    work = [operations_of(phase.plan)["total"] * sum(phase.lengths) for phase in phases]
+    return settings, [StepTime(first().seconds * one / work[0], False) for one in work]
 
 
 def _compiles(first: Any, precision: str, phase: Phase) -> bool:
