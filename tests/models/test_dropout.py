@@ -30,7 +30,7 @@ def test_what_is_kept_is_scaled_and_rounded_once(elements: int, dtype: torch.dty
     kept = dropped != 0
     assert torch.equal(dropped[kept], (states.float() * 2).to(dtype)[kept])
     odd = dropout(states, 0.1)
-    assert torch.equal(odd[odd != 0], (states.float() * np.float32(256 / 230)).to(dtype)[odd != 0])
+    assert torch.equal(odd[odd != 0], (states.float() * float(np.float32(256 / 230))).to(dtype)[odd != 0])
 
 
 def test_views_and_chunks_are_dropped_alike() -> None:

@@ -36,10 +36,11 @@ def test_a_trained_byte_bpe_is_loaded_by_auto_tokenizer(tmp_path: Path) -> None:
 def test_published_vocabularies_on_real_text(shared_data: Path, tmp_path: Path, name: str, corpus: str) -> None:
     ours = Tokenizer.load(shared_data / "vocab" / name)
     if isinstance(ours, ByteBPETokenizer):
-        theirs = RobertaTokenizer(vocab={token: i for i, token in enumerate(ours.tokens)}, merges=ours.merges)
+        theirs = RobertaTokenizer(vocab={token: i for i, token in enumerate(ours.tokens)}, merges=ours.merges)  # pyright: ignore[reportArgumentType]
     else:
         assert isinstance(ours, UnigramTokenizer)
-        theirs = AlbertTokenizer(vocab=ours.pieces, _spm_precompiled_charsmap=ours.spelling.charsmap)
+        table = ours.spelling.charsmap
+        theirs = AlbertTokenizer(vocab=ours.pieces, _spm_precompiled_charsmap=table)  # pyright: ignore[reportArgumentType]
     lines = (shared_data / "corpora" / corpus / "valid.txt").read_text("utf-8").split("\n")[:600]
     assert ids_of_ours(ours, lines) == theirs(lines, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     ours.save(tmp_path, 128)

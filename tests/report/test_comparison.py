@@ -12,7 +12,7 @@ from bertsmith.report.bars import Bar, bar_plot
 from bertsmith.report.comparison import Questions, compare_models, render, table, write_comparison
 from bertsmith.tasks.masked_lm import evaluate_masked_lm
 from bertsmith.tasks.pair_files import MinimalPair
-from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.stories import story, tiny_model, tiny_tokenizer
 
 
@@ -20,7 +20,8 @@ from tests.stories import story, tiny_model, tiny_tokenizer
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two models of different tokenizers, on disk."""
     folder, tokenizer = tmp_path_factory.mktemp("models"), tiny_tokenizer()
-    fewer = Tokenizer([token for token in tokenizer.tokens if token not in ("cat", "dog", "night")], lowercase=True)
+    kept = [token for token in tokenizer.tokens if token not in ("cat", "dog", "night")]
+    fewer = WordPieceTokenizer(kept, lowercase=True)
     for name, one, seed in (("words", tokenizer, 0), ("letters", fewer, 1)):
         (folder / name).mkdir()
         save_model(tiny_model(one, seed=seed), folder / name, pad_token_id=one.special.pad)

@@ -68,6 +68,7 @@ def test_a_folder_says_its_casing(tmp_path: Path, capsys: pytest.CaptureFixture[
     write_vocabulary(tmp_path / "vocab.txt", small_tokens())
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true, "strip_accents": false}')
     tokenizer = Tokenizer.load(tmp_path)
+    assert isinstance(tokenizer, WordPieceTokenizer)
     assert tokenizer.lowercase and not tokenizer.strip_accents
     assert capsys.readouterr().err == ""
 
@@ -76,7 +77,8 @@ def test_another_casing_than_the_saved_one(tmp_path: Path) -> None:
     small_tokenizer(lowercase=True).save(tmp_path, 128)
     assert Tokenizer.load(tmp_path, lowercase=False).fingerprint == small_tokenizer(lowercase=False).fingerprint
     WordPieceTokenizer(small_tokens(), True, strip_accents=False).save(tmp_path, 128)
-    assert not Tokenizer.load(tmp_path).strip_accents
+    loaded = Tokenizer.load(tmp_path)
+    assert isinstance(loaded, WordPieceTokenizer) and not loaded.strip_accents
 
 
 def test_two_files_that_disagree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

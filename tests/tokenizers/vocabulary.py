@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bertsmith.tokenizers.tokenizer import SPECIAL_TOKENS
 from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 
 WORDS = "hello world the play player mask sep un believ naive cafe uber dota wa 2 5 10".split()
@@ -16,5 +16,5 @@ def small_tokens() -> list[str]:
     return [*SPECIAL_TOKENS, *PUNCTUATION, *WORDS, *HAN, *LETTERS, *PIECES]
 
 
-def small_tokenizer(lowercase: bool = True) -> Tokenizer:
+def small_tokenizer(lowercase: bool = True) -> WordPieceTokenizer:
     return WordPieceTokenizer(small_tokens(), lowercase)
