@@ -10,7 +10,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,22 @@ from bertsmith.training.loop import steps
 from bertsmith.training.optimizers import Optimizer
 from bertsmith.training.state import State
 
-VOCABULARY = 30_522
 LENGTH = 128
 IGNORED = -100  # Hugging Face's label of a position that is not predicted
-SIZES = {  # hidden size, layers, heads, sequences per step
-    "tiny": (128, 2, 2, 32),
-    "mini": (256, 4, 4, 32),
-    "small": (512, 4, 8, 32),
-    "base": (768, 12, 12, 16),
+MINI = EncoderConfig(vocab_size=30_522, hidden_size=256, layers=4, heads=4)
+MODELS = {  # encoder, sequences per step
+    "tiny": (replace(MINI, hidden_size=128, layers=2, heads=2), 32),
+    "mini": (MINI, 32),
+    "small": (replace(MINI, hidden_size=512, heads=8), 32),
+    "base": (replace(MINI, hidden_size=768, layers=12, heads=12), 16),
+    "albert-mini": (
+        replace(MINI, family="albert", vocab_size=30_000, embedding_size=128, sharing="all", activation="gelu_tanh"),
+        32,
+    ),
+    "roberta-mini": (
+        replace(MINI, family="roberta", vocab_size=50_265, position_offset=2, token_types=1, layer_norm_eps=1e-5),
+        32,
+    ),
 }
 
 
@@ -62,19 +70,11 @@ class Setting:
     @property
     def batch_size(self) -> int:
         """Sequences per step."""
-        return SIZES[self.size][3]
+        return MODELS[self.size][1]
 
     def encoder(self) -> EncoderConfig:
         """The model."""
-        hidden, layers, heads, _ = SIZES[self.size]
-        return EncoderConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=hidden,
-            layers=layers,
-            heads=heads,
-            dropout=self.dropout,
-            attention_dropout=self.dropout,
-        )
+        return replace(MODELS[self.size][0], dropout=self.dropout, attention_dropout=self.dropout)
 
     def training(self) -> TrainingConfig:
         """The optimisation: AdamW as the Trainer has it."""
@@ -160,19 +160,23 @@ class PlainRows(Dataset):
 class OurRows(Dataset):
     """bertsmith's own masked batches, one per item, padded: for loss curves over the same input."""
 
-    def __init__(self, source: BatchSource, size: int) -> None:
-        self.source, self.size = source, size
+    def __init__(self, source: BatchSource, size: int, position_offset: int) -> None:
+        self.source, self.size, self.position_offset = source, size, position_offset
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         (batch,) = self.source.step(index)
-        return padded(batch)
+        return padded(batch, self.position_offset)
 
 
-def padded(batch: Batch) -> dict[str, Tensor]:
-    """A flat batch as Hugging Face wants it: (sequences, longest), labels -100 where nothing is predicted."""
+def padded(batch: Batch, position_offset: int = 0) -> dict[str, Tensor]:
+    """A flat batch as Hugging Face wants it: (sequences, longest), labels -100 where nothing is predicted.
+
+    Positions are given: RoBERTa's would be counted from the tokens that are not its padding, an id that means something
+    else in the corpus's vocabulary.
+    """
     labels = torch.full_like(batch.token_ids, IGNORED)
     target = batch.targets["masked_lm"]
     labels[target.rows] = target.labels
@@ -184,6 +188,7 @@ def padded(batch: Batch) -> dict[str, Tensor]:
     return {
         "input_ids": grid(batch.token_ids, 0),
         "attention_mask": grid(torch.ones_like(batch.token_ids), 0),
+        "position_ids": grid(batch.positions + position_offset, 0),
         "labels": grid(labels, IGNORED),
     }
 
@@ -192,13 +197,13 @@ class Theirs:
     """Hugging Face's Trainer as run_mlm.py uses it; every `run` is a Trainer of its own over the same model."""
 
     def __init__(self, corpus: Corpus, setting: Setting) -> None:
-        from transformers import BertForMaskedLM
+        from transformers import AutoModelForMaskedLM
 
         self.corpus, self.setting = corpus, setting
         with tempfile.TemporaryDirectory() as folder:
             ours = build_model(setting.encoder(), ("masked_lm",), seed=setting.seed)
-            save_model(ours, Path(folder), pad_token_id=0)
-            self.model = BertForMaskedLM.from_pretrained(folder)
+            save_model(ours, Path(folder), pad_token_id=max(0, ours.config.position_offset - 1))
+            self.model = AutoModelForMaskedLM.from_pretrained(folder)
 
     def run(self, count: int, source: BatchSource | None = None) -> tuple[list[float], list[float]]:
         """Seconds and loss of each of `count` steps; over `source`'s batches, else with its own collator."""
@@ -206,7 +211,9 @@ class Theirs:
 
         watch = _watch()
         own = source is None
-        data: Dataset = PlainRows(self.corpus, count * self.setting.batch_size) if own else OurRows(source, count)
+        data: Dataset = (
+            PlainRows(self.corpus, count * self.setting.batch_size) if own else self._our_rows(source, count)
+        )
         collator = DataCollatorForLanguageModeling(_tokenizer(self.corpus), mlm_probability=0.15)
         with tempfile.TemporaryDirectory() as folder:
             arguments = self._arguments(folder, count, own)
@@ -221,6 +228,9 @@ class Theirs:
                 trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(data)  # type: ignore
             trainer.train()
         return watch.seconds, watch.losses
+
+    def _our_rows(self, source: BatchSource, count: int) -> OurRows:
+        return OurRows(source, count, self.setting.encoder().position_offset)
 
     def _arguments(self, folder: str, count: int, own: bool) -> Any:
         from transformers import TrainingArguments
@@ -276,7 +286,7 @@ def _tokenizer(corpus: Corpus) -> Any:
     return AutoTokenizer.from_pretrained(corpus.folder / "tokenizer")
 
 
-def validation_loss(model: Any, batches: Iterator[Batch], *, ours: bool) -> float:
+def validation_loss(model: Any, batches: Iterator[Batch], *, ours: bool, position_offset: int = 0) -> float:
     """Mean masked_lm loss over batches, in fp32, without dropout."""
     model.eval()
     total, count = 0.0, 0
@@ -286,7 +296,7 @@ def validation_loss(model: Any, batches: Iterator[Batch], *, ours: bool) -> floa
             if ours:
                 total += float(OBJECTIVES["masked_lm"].score(model, model(batch), batch).loss)
             else:
-                total += float(model(**padded(batch)).loss) * size
+                total += float(model(**padded(batch, position_offset)).loss) * size
             count += size
     model.train()
     return total / count
