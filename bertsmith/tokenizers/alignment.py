@@ -52,6 +52,21 @@ def place_tokens(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[list[in
     return places, starts
 
 
+def starts_of_plain(text: str, places: Sequence[int]) -> list[int]:
+    """`place_tokens`, for a word of visible ASCII characters with a space before it or not: which tokens start words.
+
+    places: the character each token begins with, in order.
+    """
+    starts: list[int] = []
+    reached = -1
+    for place in places:
+        before, here = text[place - 1 : place], text[place]
+        within = (before.isalpha() and here.isalpha()) or (before.isdigit() and here.isdigit())
+        starts.append(int(place != reached and not within))
+        reached = place
+    return starts
+
+
 def _first(match: re.Match[str] | regex.Match[str]) -> int:
     found = match.group()
     return match.start() + len(found) - len(found.lstrip())

@@ -11,16 +11,18 @@ from itertools import chain
 import numpy as np
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
+from tokenizers.models import Model
 
 from bertsmith.text import words
 from bertsmith.text.han import contains_han
-from bertsmith.tokenizers.alignment import join_han, place_tokens
+from bertsmith.tokenizers.alignment import join_han, place_tokens, starts_of_plain
 from bertsmith.tokenizers.chunks import Placed, PlacedChunks
 from bertsmith.tokenizers.tokenizer import Encoding, Tokenizer
 from bertsmith.tokenizers.wordpiece import replace_surrogates
 
 _CHUNKS = re.compile(" ?[^ ]+| +")
 _OTHER_SPACE = re.compile(r"[^\S ]|  | $")
+_PLAIN = re.compile(" ?[!-~]+")
 
 
 def split_at_spaces(text: str) -> list[str]:
@@ -38,6 +40,13 @@ class BackedTokenizer(Tokenizer):
     @abstractmethod
     def build_backend(self, plain: bool) -> Backend:
         """The same tokenizer in the library. With `plain` no text can become a special token."""
+
+    @abstractmethod
+    def encode_plain(self, chunk: str) -> tuple[Sequence[int], Sequence[int]] | None:
+        """Ids of a word of visible ASCII characters, a space before it or not, and the character each begins with.
+
+        None where only the whole of the library tells. Its model alone takes half the time of its whole.
+        """
 
     @cached_property
     def _plain_backend(self) -> Backend:
@@ -58,10 +67,18 @@ class BackedTokenizer(Tokenizer):
     def _cache(self) -> PlacedChunks:
         return PlacedChunks(self._encode_chunk)
 
+    @cached_property
+    def plain_model(self) -> Model:
+        """What divides a word in the library, without what comes before it."""
+        return self._plain_backend.model
+
     def _encode_chunk(self, chunk: str) -> Placed:
+        found = self.encode_plain(chunk) if _PLAIN.fullmatch(chunk) else None
+        if found is not None:
+            return found[0], found[1], starts_of_plain(chunk, found[1])
         text = replace_surrogates(chunk)
-        found = self._plain_backend.encode(text, add_special_tokens=False)
-        return found.ids, *place_tokens(text, found.offsets)
+        encoding = self._plain_backend.encode(text, add_special_tokens=False)
+        return encoding.ids, *place_tokens(text, encoding.offsets)
 
     def share_cache(self, processes: int) -> None:
         """Bound the memory of this process' cache so that `processes` of them stay within that of a few."""

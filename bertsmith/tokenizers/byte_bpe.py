@@ -6,6 +6,7 @@ of Hugging Face's RobertaTokenizer without a space put before the text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,10 @@ def byte_signs() -> list[str]:
     signs |= {byte: chr(256 + i) for i, byte in enumerate(hidden)}
     return [signs[byte] for byte in range(256)]
 
+
+# GPT-2's words, for a word of visible ASCII characters with a space before it or not.
+_WORDS = re.compile("'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^ A-Za-z0-9]+")
+MOST_REMEMBERED = 200_000  # words within chunks, as many as make about 50 MB
 
 _BYTES = {sign: byte for byte, sign in enumerate(byte_signs())}
 
@@ -85,6 +90,38 @@ class ByteBPETokenizer(BackedTokenizer):
             else:
                 parts.append(token)
         return " ".join("".join(p if p.startswith(" <") else _decode(p) for p in parts).split())
+
+    def encode_plain(self, chunk: str) -> tuple[list[int], list[int]]:
+        """Ids of a word of visible ASCII characters, a space before it or not, and the character each begins with."""
+        ids: list[int] = []
+        places: list[int] = []
+        words = self._words
+        start = 0
+        for word in _WORDS.findall(chunk):
+            found = words.get(word)
+            if found is None:
+                if len(words) >= MOST_REMEMBERED:
+                    words.clear()
+                found = words[word] = self._encode_word(word)
+            ids += found[0]
+            places += [start + place for place in found[1]]
+            start += len(word)
+        return ids, places
+
+    @cached_property
+    def _words(self) -> dict[str, tuple[list[int], list[int]]]:
+        return {}
+
+    def _encode_word(self, word: str) -> tuple[list[int], list[int]]:
+        pieces = self.plain_model.tokenize(word.replace(" ", SPACE))
+        ids: list[int] = []
+        places: list[int] = []
+        place, space = 0, word.startswith(" ")
+        for piece in pieces:
+            ids.append(piece.id)
+            places.append(max(place, space))
+            place += len(piece.value)
+        return ids, places
 
     def build_backend(self, plain: bool) -> Backend:
         """The same tokenizer in the library; its vocabulary alone makes no special token."""

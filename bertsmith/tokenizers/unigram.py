@@ -94,6 +94,29 @@ class UnigramTokenizer(BackedTokenizer):
         ]
         return " ".join("".join(names).split())
 
+    def encode_plain(self, chunk: str) -> tuple[list[int], list[int]] | None:
+        """Ids of a word of visible ASCII characters, a space before it or not, and the character each begins with."""
+        if not self._keeps_ascii or "``" in chunk or "''" in chunk:
+            return None
+        word = chunk.removeprefix(" ")
+        before = len(chunk) - len(word)
+        ids: list[int] = []
+        places: list[int] = []
+        place = before - 1  # of the sign of the space
+        for piece in self.plain_model.tokenize(SPACE + (word.lower() if self.lowercase else word)):
+            ids.append(piece.id)
+            places.append(max(place, before))
+            place += len(piece.value)
+        return ids, places
+
+    @cached_property
+    def _keeps_ascii(self) -> bool:
+        """Whether nothing but capitals changes of visible ASCII characters: so it is with all published tables."""
+        visible = "".join(map(chr, range(33, 127))).replace("`", "").replace("'", "")
+        expected = visible.lower() if self.lowercase else visible
+        normalise = self.spelling.normalizer().normalize_str
+        return normalise(visible) == expected and all(normalise(quote) == quote for quote in "`'")
+
     def build_backend(self, plain: bool) -> Backend:
         """The same tokenizer in the library. With `plain` the special tokens have names that no text can hold."""
         # A word never holds a space, so a token with one in its name is never found in a text.
