@@ -15,7 +15,7 @@ demo: .venv
 	.venv/bin/bertsmith demo
 
 test: .venv
-	.venv/bin/pytest -q
+	.venv/bin/pytest -q -n 2
 
 test-slow: .venv
 	.venv/bin/pytest -q -m slow

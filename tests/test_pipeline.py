@@ -13,7 +13,6 @@ import pytest
 import bertsmith
 from bertsmith import cli, pipeline
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.recipe import shipped
 
 SUBJECTS = ("the cat", "a dog", "his sister", "the old king", "my teacher", "one sailor")
 VERBS = ("sees", "follows", "remembers", "paints", "sells")
@@ -68,13 +67,6 @@ def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result["tokens"] > 0
     assert result["model"] == str(out / "model")
     return out
-
-
-@pytest.mark.parametrize("name", shipped())
-def test_every_shipped_recipe_takes_two_steps(name: str, corpus: Path, tmp_path: Path) -> None:
-    result = pipeline.pretrain(name, corpus, tmp_path / "run", flags=SHRUNK)
-    assert result["steps"] == 2
-    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
 def test_the_same_line_again_gives_the_same_result(corpus: Path, text: Path, run: Path) -> None:
