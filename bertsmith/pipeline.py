@@ -7,7 +7,7 @@ Every function returns what `--json` prints. `flags` are fields of the recipe as
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +39,12 @@ def prepare(
     tokenizer: str | None = None,
     workers: int = 0,
     flags: Flags | None = None,
+    segmenter: Callable[[str], list[str]] | None = None,
 ) -> Result:
     """Text files to a corpus folder: read, clean, split, train or take a tokenizer, tokenise, write.
 
     `tokenizer`: a vocab.txt, tokenizer.json or model folder. `workers`: processes, 0 = one per core, eight at most.
+    `segmenter`: finds the words of Chinese text, in place of text.segmenter; its words must concatenate to the text.
     """
     from bertsmith.data.preparation import prepare_corpus
 
@@ -56,6 +58,7 @@ def prepare(
         workers=workers,
         tokenizer=Path(tokenizer) if tokenizer else None,
         recipe_text=config.dump(chosen),
+        segment=segmenter,
     )
     return asdict(summary)
 

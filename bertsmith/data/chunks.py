@@ -18,6 +18,7 @@ from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.tokenizers.tokenizer import Encoding, Tokenizer
 from bertsmith.tokenizers.training import count_words
 from bertsmith.tokenizers.training_bytes import count_byte_words
+from bertsmith.tokenizers.training_unigram import count_unigram_words
 
 Lines = Sequence[str]
 LARGEST_SHORT_ID = 2**16
@@ -43,10 +44,15 @@ class Chunk(NamedTuple):
 
 
 class EncodeChunk:
-    """Clean, split, hash and tokenise documents, in one of `processes` that share the memory for caches."""
+    """Clean, split, hash and tokenise documents, in one of `processes` that share the memory for caches.
 
-    def __init__(self, tokenizer: Tokenizer, config: TextConfig, processes: int = 1) -> None:
-        self._tokenizer, self._config, self._processes = tokenizer, config, processes
+    segment: finds the words of Chinese text in place of the configured segmenter.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, config: TextConfig, processes: int = 1, segment: words.Segmenter | None = None
+    ) -> None:
+        self._tokenizer, self._config, self._processes, self._segment = tokenizer, config, processes, segment
 
     def __call__(self, documents: Sequence[Lines]) -> Chunk:
         """The documents (raw lines of each) as one chunk."""
@@ -67,9 +73,15 @@ class EncodeChunk:
 
     def _encode(self, sentences: Sequence[str]) -> Encoding:
         self._tokenizer.share_cache(self._processes)
-        segment = words.segmenter(self._config.segmenter)
+        segment = self._segment or words.segmenter(self._config.segmenter)
+        sentences = segmented(sentences, self._config)
         encoded = [self._tokenizer.encode_sentences(some, segment) for some in _slices(sentences)]
         return Encoding(*map(np.concatenate, zip(*encoded, strict=True)))
+
+
+def segmented(sentences: Sequence[str], config: TextConfig) -> Sequence[str]:
+    """The sentences as their writing would have them, where spaces in them only mark words."""
+    return [words.SegmentedText.of(text) for text in sentences] if config.segmenter == "spaces" else sentences
 
 
 def _slices(sentences: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -99,15 +111,20 @@ def _bytes(documents: Sequence[Lines]) -> int:
 class CountChunk:
     """Count the words of documents, to train a vocabulary on."""
 
-    def __init__(self, config: TokenizerConfig) -> None:
-        self._config = config
+    def __init__(
+        self, config: TokenizerConfig, text_config: TextConfig, segment: words.Segmenter | None = None
+    ) -> None:
+        self._config, self._text_config, self._segment = config, text_config, segment
 
     def __call__(self, documents: Sequence[Lines]) -> Counter[str]:
         """How often each word occurs."""
         counts: Counter[str] = Counter()
-        lines = (clean(line) for document in documents for line in document)
+        lines = segmented([clean(line) for document in documents for line in document], self._text_config)
+        segment = self._segment or words.segmenter(self._text_config.segmenter)
         if self._config.kind == "byte_bpe":
-            count_byte_words(lines, counts)
+            count_byte_words(lines, counts, segment)
+        elif self._config.kind == "unigram":
+            count_unigram_words(lines, self._config.lowercase, counts, segment)
         else:
             count_words(lines, self._config.lowercase, counts)
         return counts

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from bertsmith.data.corpus import KIND, SPLITS, TOKENIZER, Split
 from bertsmith.data.pool import Pool
 from bertsmith.data.reading import Reader
 from bertsmith.data.repeats import Seen
+from bertsmith.data.request import finished, request_of
 from bertsmith.data.writer import SplitWriter
-from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.text import documents, tables, words
 from bertsmith.text.config import TextConfig
 from bertsmith.text.documents import Skipped, Source
@@ -36,8 +36,6 @@ SMALL_INPUT = 2 * 2**20  # bytes; below, starting worker processes takes longer 
 MOST_WORKERS = 8  # unless more are asked for: each takes some 100 MB, and one process reads for all of them
 MANY_UNKNOWN = 0.01  # share of [UNK] above which a tokenizer does not fit the text
 LEAST_BYTES_WRITTEN = 0.5  # of the bytes read: less than any text comes to, so that a disk too small is told early
-
-Request = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,39 +70,49 @@ def prepare_corpus(
     workers: int = 0,
     tokenizer: Path | None = None,
     recipe_text: str = "",
+    segment: words.Segmenter | None = None,
 ) -> PreparationSummary:
     """Make the corpus folder `out` of text files, folders and patterns.
 
     workers: processes, 0 = one per core, eight at most. tokenizer: a published vocabulary or model folder; None trains
-    one. Where `out` holds the finished corpus of the same request nothing is done. Raises UsageError naming the field
-    when it holds that of another request, BertsmithError when no text is found.
+    one. segment: finds the words of Chinese text, which must concatenate to it, in place of `text_config.segmenter`;
+    one that other processes cannot import makes this process do all the work. Where `out` holds the finished corpus of
+    the same request nothing is done. Raises UsageError naming the field when it holds that of another request,
+    BertsmithError when no text is found.
     """
     started = time.monotonic()
     sources = documents.find(paths)
     store.refuse_locked(out)  # before every byte of the text is read to compare it
     published = None if tokenizer is None else _load(tokenizer, tokenizer_config)
-    request = _request(sources, tokenizer_config, text_config, seed, published)
-    finished = _finished(out, request)
-    if finished is not None:
+    if tokenizer_config.extend:
+        sampling.extensible(published)  # or refused before any work
+    request = request_of(sources, tokenizer_config, text_config, seed, published, segment)
+    done = finished(out, request)
+    if done is not None:
         console.say(f"{out}: is prepared already from this text; nothing to do")
-        return _summary(finished, time.monotonic() - started)
+        return _summary(done, time.monotonic() - started)
     expected = _unpacked_bytes(sources, text_config.field)
     store.require_space(out, int(expected * LEAST_BYTES_WRITTEN))
-    count = 1 if expected < SMALL_INPUT else workers or _default_workers()
+    count = 1 if expected < SMALL_INPUT or not words.is_importable(segment) else workers or _default_workers()
     details: dict[str, Any] = {}
     with store.writing(out, KIND, details) as folder:
-        trained = published or sampling.train(sources, text_config, tokenizer_config, expected, seed, count)
+        trained = published
+        if trained is None or tokenizer_config.extend:
+            sample = sampling.Sample(sources, text_config, tokenizer_config, expected, seed, count, segment)
+            trained = sampling.train(sample) if published is None else sampling.extend(sample, published)
         (folder / TOKENIZER).mkdir()
         trained.save(folder / TOKENIZER, MODEL_MAX_LENGTH)
-        details |= _write(folder, sources, text_config, trained, seed, count)
+        details |= _write(folder, sources, text_config, trained, seed, count, segment)
         # The size that "auto" came to belongs into the recipe that is kept; no other field is called so.
         recipe_text = recipe_text.replace('\nsize = "auto"', f"\nsize = {trained.vocab_size}")
-        details |= {"request": request, "recipe": recipe_text, "segmenter": _segmenter(text_config)}
+        details |= {"request": request, "recipe": recipe_text, "segmenter": _segmenter(text_config, segment)}
     return _summary(details, time.monotonic() - started)
 
 
-def _segmenter(config: TextConfig) -> str:
+def _segmenter(config: TextConfig, segment: words.Segmenter | None) -> str:
     """The segmenter that marked the words of Chinese text."""
+    if segment is not None:
+        return words.name_of(segment)
     resolved = words.resolve(config.segmenter)
     if config.segmenter == "auto" and resolved == "characters":
         console.warn("neither rjieba nor jieba is installed: in Chinese text every character is a word of its own")
@@ -132,77 +140,24 @@ def _load(path: Path, config: TokenizerConfig) -> Tokenizer:
     return Tokenizer.load(path, lowercase=None if config.lowercase else False)
 
 
-# --- the same line again ----------------------------------------------------------------------------------------
-
-
-def _request(
-    sources: Sequence[Source],
-    tokenizer_config: TokenizerConfig,
-    text_config: TextConfig,
-    seed: int,
-    published: Tokenizer | None,
-) -> Request:
-    """Everything the corpus depends on, by the name the user knows it by."""
-    request: Request = {f"text.{key}": value for key, value in asdict(text_config).items()}
-    if published is None:
-        request |= {f"tokenizer.{key}": value for key, value in asdict(tokenizer_config).items()}
-    request["--tokenizer"] = "trained" if published is None else published.fingerprint
-    request["seed"] = seed
-    request["--text"] = store.fingerprint([_content(source) for source in sources])
-    return request
-
-
-def _content(source: Source) -> str:
-    """The SHA-256 of a file, or what stands in its way; reading it for its text reports that properly."""
-    interrupt.check()
-    if not source.path.is_file():
-        return "not a file"
-    try:
-        return store.hash_file(source.path)
-    except OSError as error:
-        return f"unreadable: {error.errno}"
-
-
-def _finished(out: Path, request: Request) -> dict[str, Any] | None:
-    """The details of a whole corpus in `out` made by this request; None where there is none or it is damaged."""
-    if not (out / store.MANIFEST).is_file():
-        return None
-    try:
-        details = store.verify(out, KIND)
-    except UsageError:
-        raise
-    except BertsmithError as error:
-        console.warn(f"{error}; preparing it anew")
-        return None
-    found = details["request"]
-    for key in (*request, *found):
-        if request.get(key) != found.get(key):
-            raise UsageError(_difference(out, key, found.get(key), request.get(key)))
-    return details
-
-
-def _difference(out: Path, key: str, found: object, wanted: object) -> str:
-    if key == "--text":
-        what = "of other text"
-    elif key == "--tokenizer":
-        what = "with another tokenizer"
-    else:
-        what = f"with {key} = {found}, not {wanted}"
-    return f"{out}: was prepared {what} ({key}); choose another folder for this one"
-
-
 # --- the work ---------------------------------------------------------------------------------------------------
 
 
 def _write(
-    folder: Path, sources: Sequence[Source], config: TextConfig, tokenizer: Tokenizer, seed: int, workers: int
+    folder: Path,
+    sources: Sequence[Source],
+    config: TextConfig,
+    tokenizer: Tokenizer,
+    seed: int,
+    workers: int,
+    segment: words.Segmenter | None,
 ) -> dict[str, Any]:
     """Write all parts; returns what the manifest says of them."""
     reader = Reader(sources, config, Skipped(fail=config.on_bad == "fail"))
     splits: dict[Split, SplitWriter] = {name: SplitWriter(folder, name, tokenizer.special.unk) for name in SPLITS}
     seen, text_bytes = Seen(), 0
     with (
-        Pool(EncodeChunk(tokenizer, config, workers), workers) as pool,
+        Pool(EncodeChunk(tokenizer, config, workers, segment), workers) as pool,
         console.Progress(reader.total, "B", "tokens") as bar,
     ):
         for chunk in pool.map(reader.chunks()):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-SegmenterName = Literal["auto", "rjieba", "jieba", "characters"]
+SegmenterName = Literal["auto", "rjieba", "jieba", "characters", "spaces"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,5 +29,8 @@ class TextConfig:
     )
     segmenter: SegmenterName = dataclasses.field(
         default="auto",
-        metadata={"help": "finds the words of Chinese text; auto: rjieba, else jieba, else single characters"},
+        metadata={
+            "help": "finds the words of Chinese text; auto: rjieba, else jieba, else single characters; "
+            "spaces: the text is cut already, by spaces"
+        },
     )

@@ -7,6 +7,7 @@ output equals jieba's and which is about thirty times faster.
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 from collections.abc import Callable
 from functools import cache, partial
@@ -18,17 +19,23 @@ from bertsmith.text.traditional import simplify
 
 Segmenter = Callable[[str], list[str]]
 
+_WORDS_AND_SPACES = re.compile("[^ ]+| +")
+# Between Han characters and the punctuation that goes with them a space only marks the end of a word.
+_CHINESE = han.CHARACTERS + "\u3001-\u303f\uff01-\uff65\u2014\u2018-\u201d\u2026\u00b7"
+_BOUNDARY = re.compile(f"(?<=[{_CHINESE}]) +(?=[{_CHINESE}])")
 _HAN_OR_REST = re.compile(f"[{han.CHARACTERS}]|[^{han.CHARACTERS}]+")
 
 
 def segmenter(name: SegmenterName = "auto") -> Segmenter:
-    """The function that cuts a text into words; the words concatenate to the text.
+    """The function that cuts a text into words; the words concatenate to the text. "spaces" reads `SegmentedText`.
 
     Raises UsageError when the named segmenter is not installed.
     """
     resolved = resolve(name)
     if resolved == "characters":
         return segment_characters
+    if resolved == "spaces":
+        return segment_at_spaces
     try:
         return partial(_segment, _load(resolved))
     except ImportError:
@@ -63,6 +70,28 @@ def segment_characters(text: str) -> list[str]:
     return _HAN_OR_REST.findall(text)
 
 
+class SegmentedText(str):
+    """Text that knows its words: what was written with a space between all words, as it is without these spaces.
+
+    Spaces beside other writing belong to the text: "玩 DOTA 的 人" is "玩 DOTA 的人" in the words 玩, DOTA, 的, 人.
+    """
+
+    words: list[str]
+
+    @classmethod
+    def of(cls, spaced: str) -> SegmentedText:
+        """A text whose words are separated by spaces."""
+        parts = _BOUNDARY.split(spaced) if han.contains_han(spaced) else [spaced]
+        text = cls("".join(parts))
+        text.words = [word for part in parts for word in _WORDS_AND_SPACES.findall(part)]
+        return text
+
+
+def segment_at_spaces(text: str) -> list[str]:
+    """The words of a `SegmentedText`; of other text what stands between spaces, and the spaces."""
+    return text.words if isinstance(text, SegmentedText) else _WORDS_AND_SPACES.findall(text)
+
+
 @cache
 def _load(name: str) -> Segmenter:
     if name == "rjieba":
@@ -87,3 +116,17 @@ def _segment(cut: Segmenter, text: str) -> list[str]:
         pieces.append(text[start:stop])
         start = stop
     return pieces
+
+
+def name_of(segment: Segmenter) -> str:
+    """What a segmenter of the caller's own is known by."""
+    kind = segment if hasattr(segment, "__qualname__") else type(segment)
+    return f"{kind.__module__}.{getattr(kind, '__qualname__', '')}"
+
+
+def is_importable(segment: Segmenter | None) -> bool:
+    """Whether worker processes can have the segmenter: they import it, and know no script."""
+    try:
+        return b"__main__" not in pickle.dumps(segment)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False

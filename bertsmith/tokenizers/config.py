@@ -21,6 +21,9 @@ class TokenizerConfig:
         metadata={"help": "entries of the vocabulary at most; auto: 4k, 8k, 16k or 30k, by the amount of text"},
     )
     lowercase: bool = field(default=True, metadata={"help": "lower-case the text and strip its accents"})
+    extend: Annotated[int, Field(ge=0, le=100_000)] = field(
+        default=0, metadata={"help": "words of the text to add to the WordPiece vocabulary that --tokenizer names"}
+    )
     sample_megabytes: Annotated[int, Field(ge=1)] = field(
         default=200, metadata={"help": "train the vocabulary on at most this much text, chosen by hash"}
     )

@@ -39,7 +39,8 @@ def parse(data: bytes) -> PieceModel:
         elif field == 2:
             model_type = next((v for f, v in _fields(_bytes(value)) if f == 3), UNIGRAM)
         elif field == 3:
-            charsmap = next((_bytes(v) for f, v in _fields(_bytes(value)) if f == 2), b"")
+            # A message that comes in parts counts as one.
+            charsmap = next((_bytes(v) for f, v in _fields(_bytes(value)) if f == 2), charsmap)
     if model_type != UNIGRAM:
         raise BertsmithError("is a SentencePiece model, but not a unigram one")
     if not pieces:

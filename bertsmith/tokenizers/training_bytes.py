@@ -29,12 +29,26 @@ def count_byte_words(sentences: Iterable[str], counts: Counter[str], cut: Segmen
     """
     chunks: Counter[str] = Counter()
     for sentence in sentences:
-        for chunk in split_at_spaces(sentence):
-            chunks.update(cut(chunk) if contains_han(chunk) else (chunk,))
+        chunks.update(words_with_spaces(sentence, cut))
     for chunk, count in chunks.items():
         for word, _ in _BYTES.pre_tokenize_str(replace_surrogates(chunk)):
             if len(word) <= LONGEST_WORD:
                 counts[word] += count
+
+
+def words_with_spaces(sentence: str, cut: Segmenter) -> list[str]:
+    """The words of a sentence, each with the space before it; in sentences with Chinese those of the segmenter."""
+    if not contains_han(sentence):
+        return split_at_spaces(sentence)
+    found: list[str] = []
+    space = ""
+    for word in cut(sentence):
+        for chunk in split_at_spaces(word):
+            bare = chunk.strip()
+            if bare:
+                found.append(" " + bare if space or chunk[0] == " " else bare)
+            space = "" if bare else chunk
+    return found
 
 
 def train_byte_bpe(counts: Mapping[str, int], size: int | str) -> ByteBPETokenizer:
