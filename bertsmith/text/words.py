@@ -20,9 +20,10 @@ from bertsmith.text.traditional import simplify
 Segmenter = Callable[[str], list[str]]
 
 _WORDS_AND_SPACES = re.compile("[^ ]+| +")
-# Between Han characters and the punctuation that goes with them a space only marks the end of a word.
-_CHINESE = han.CHARACTERS + "\u3001-\u303f\uff01-\uff65\u2014\u2018-\u201d\u2026\u00b7"
-_BOUNDARY = re.compile(f"(?<=[{_CHINESE}]) +(?=[{_CHINESE}])")
+# Between Han characters, and around their punctuation, a space only marks the end of a word.
+_PUNCTUATION = "\u3001-\u303f\uff01-\uff65"
+_CHINESE = han.CHARACTERS + _PUNCTUATION + "\u2014\u2018-\u201d\u2026\u00b7"
+_BOUNDARY = re.compile(f"(?<=[{_CHINESE}]) +(?=[{_CHINESE}])|(?<=[{_PUNCTUATION}]) +| +(?=[{_PUNCTUATION}])")
 _HAN_OR_REST = re.compile(f"[{han.CHARACTERS}]|[^{han.CHARACTERS}]+")
 
 

@@ -43,11 +43,11 @@ def words_with_spaces(sentence: str, cut: Segmenter) -> list[str]:
     found: list[str] = []
     space = ""
     for word in cut(sentence):
-        for chunk in split_at_spaces(word):
-            bare = chunk.strip()
-            if bare:
-                found.append(" " + bare if space or chunk[0] == " " else bare)
-            space = "" if bare else chunk
+        for number, part in enumerate(word.split(" ")):
+            space = " " if number else space
+            if part:
+                found.append(space + part)
+                space = ""
     return found
 
 

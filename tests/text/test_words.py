@@ -53,3 +53,21 @@ def test_a_missing_segmenter(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="text.segmenter: rjieba is not installed"):
         words.segmenter("rjieba")
     words._load.cache_clear()
+
+
+def test_text_that_is_cut_by_spaces() -> None:
+    for spaced, text, expected in (
+        ("今天 天气 很 好 。", "今天天气很好。", ["今天", "天气", "很", "好", "。"]),
+        ("玩 DOTA 的 人", "玩 DOTA 的人", ["玩", " ", "DOTA", " ", "的", "人"]),
+        ("共 2 。", "共 2。", ["共", " ", "2", "。"]),
+        ("no Han here", "no Han here", ["no", " ", "Han", " ", "here"]),
+    ):
+        found = words.SegmentedText.of(spaced)
+        assert found == text and words.segmenter("spaces")(found) == expected
+        assert "".join(words.segment_at_spaces(spaced)) == spaced
+
+
+def test_names_of_segmenters() -> None:
+    assert words.name_of(words.segment_characters) == "bertsmith.text.words.segment_characters"
+    assert words.is_importable(words.segment_characters)
+    assert not words.is_importable(lambda text: [text])
