@@ -43,8 +43,8 @@ def require_padding(config: EncoderConfig, pad_token_id: int) -> None:
     offset = pad_token_id + 1
     if FAMILIES[config.family].positions_after_padding and config.position_offset != offset:
         raise UsageError(
-            f"model.position_offset = {config.position_offset}: must be {offset}, as the tokenizer's padding has the id "
-            f"{pad_token_id}; prepare the corpus with a RoBERTa tokenizer (tokenizer.kind byte_bpe) or set it to {offset}"
+            f"model.position_offset = {config.position_offset}: must be {offset}, as the tokenizer's padding has the "
+            f"id {pad_token_id}; set it, or prepare the corpus with a RoBERTa tokenizer (tokenizer.kind byte_bpe)"
         )
 
 
