@@ -181,7 +181,7 @@ def test_folders_that_contradict_themselves(
 
 
 def test_positions_that_transformers_would_count_otherwise_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"model.position_offset = 2: must be 1, as the tokenizer's padding has the id 0"):
+    with pytest.raises(UsageError, match="position_offset = 2: must be 1, as the tokenizer.s padding has the id 0"):
         save_model(tiny_model(config=ROBERTA), tmp_path, pad_token_id=0)
 
 
