@@ -6,6 +6,7 @@ of Hugging Face's RobertaTokenizer without a space put before the text.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,13 +18,14 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from bertsmith.errors import BertsmithError
-from bertsmith.store import fingerprint
+from bertsmith.store import fingerprint, write_atomic
 from bertsmith.tokenizers.backed import BackedTokenizer
-from bertsmith.tokenizers.tokenizer import Surface, ids_as_list
+from bertsmith.tokenizers.tokenizer import Surface, ids_as_list, mask_setting
 
 FIRST_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3; <mask> comes last
 MASK = "<mask>"
 SPECIAL_NAMES = ("<pad>", "<unk>", "<s>", "</s>", MASK)
+VOCABULARY, MERGES = "vocab.json", "merges.txt"  # on disk
 SPACE = "Ġ"  # the sign of the byte 32
 
 Merge = tuple[str, str]
@@ -136,9 +138,25 @@ class ByteBPETokenizer(BackedTokenizer):
 
     def save(self, path: str | Path, max_length: int) -> None:
         """Write vocab.json, merges.txt, tokenizer.json and tokenizer_config.json into an existing folder."""
-        from bertsmith.tokenizers import byte_bpe_files
-
-        byte_bpe_files.write(Path(path), self, max_length)
+        folder = Path(path)
+        settings = {
+            "tokenizer_class": "RobertaTokenizer",
+            "add_prefix_space": False,
+            "model_max_length": max_length,
+            "bos_token": "<s>",
+            "cls_token": "<s>",
+            "eos_token": "</s>",
+            "sep_token": "</s>",
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+            "mask_token": mask_setting(self.mask_token),
+        }
+        vocabulary = json.dumps({token: i for i, token in enumerate(self.tokens)}, ensure_ascii=False)
+        merges = "".join(f"{left} {right}\n" for left, right in self.merges)
+        write_atomic(folder / VOCABULARY, (vocabulary + "\n").encode())
+        write_atomic(folder / MERGES, ("#version: 0.2\n" + merges).encode())
+        write_atomic(folder / "tokenizer.json", self.typed_backend.to_str(pretty=True).encode())
+        write_atomic(folder / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())
 
     def __getstate__(self) -> dict[str, Any]:
         """Only what defines the tokenizer: caches are rebuilt in the process that uses them."""

@@ -1,18 +1,14 @@
-"""Byte-level BPE on disk: vocab.json with merges.txt, and tokenizer.json. Nothing is used before it is checked."""
+"""Reading byte-level BPE: vocab.json with merges.txt, or tokenizer.json. Nothing is used before it is checked."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.store import write_atomic
-from bertsmith.tokenizers.byte_bpe import ByteBPETokenizer, Merge
+from bertsmith.tokenizers.byte_bpe import MERGES, VOCABULARY, ByteBPETokenizer, Merge
 from bertsmith.tokenizers.folder import check_added, check_tokens, in_order, load_json, part, read_bytes
-
-VOCABULARY, MERGES = "vocab.json", "merges.txt"
 
 
 def read_pair(file: Path) -> ByteBPETokenizer:
@@ -74,31 +70,3 @@ def read_json(file: Path, values: Mapping[str, Any]) -> ByteBPETokenizer:
     if not isinstance(merges, list):
         raise BertsmithError(f"{file}: model.merges must be a list")
     return ByteBPETokenizer(tokens, [_merge(merge, f"{file}: merge {i}") for i, merge in enumerate(merges, start=1)])
-
-
-def write(path: Path, tokenizer: ByteBPETokenizer, max_length: int) -> None:
-    """vocab.json, merges.txt, tokenizer.json and tokenizer_config.json, the same bytes for the same tokenizer."""
-    settings = {
-        "tokenizer_class": "RobertaTokenizer",
-        "add_prefix_space": False,
-        "model_max_length": max_length,
-        "bos_token": "<s>",
-        "cls_token": "<s>",
-        "eos_token": "</s>",
-        "sep_token": "</s>",
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-        "mask_token": mask_setting(tokenizer.mask_token),
-    }
-    vocabulary = json.dumps({token: i for i, token in enumerate(tokenizer.tokens)}, ensure_ascii=False)
-    merges = "".join(f"{left} {right}\n" for left, right in tokenizer.merges)
-    write_atomic(path / VOCABULARY, (vocabulary + "\n").encode())
-    write_atomic(path / MERGES, ("#version: 0.2\n" + merges).encode())
-    write_atomic(path / "tokenizer.json", tokenizer.typed_backend.to_str(pretty=True).encode())
-    write_atomic(path / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())
-
-
-def mask_setting(name: str) -> dict[str, Any]:
-    """The mask as tokenizer_config.json tells of it: it takes the space before it."""
-    return {"__type": "AddedToken", "content": name, "lstrip": True, "normalized": False, "rstrip": False,
-            "single_word": False, "special": True}  # fmt: skip

@@ -8,8 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -125,9 +126,8 @@ class Tokenizer(ABC):
         `lowercase` overrides what the files say; a bare vocab.txt says nothing, so its casing is guessed and reported.
         Raises UsageError or BertsmithError naming the file.
         """
-        from bertsmith.tokenizers.loading import load_tokenizer
-
-        return load_tokenizer(Path(path), lowercase)
+        # Looked up when called: the kinds, which it knows of, are built on this file.
+        return import_module("bertsmith.tokenizers.loading").load_tokenizer(Path(path), lowercase)
 
     @abstractmethod
     def save(self, path: str | Path, max_length: int) -> None:
@@ -140,3 +140,9 @@ class Tokenizer(ABC):
 def ids_as_list(token_ids: Iterable[int] | np.ndarray) -> list[int]:
     """Plain whole numbers, from an array or any other row of them."""
     return [int(i) for i in token_ids]
+
+
+def mask_setting(name: str) -> dict[str, Any]:
+    """The mask as tokenizer_config.json tells of it: it takes the space before it."""
+    return {"__type": "AddedToken", "content": name, "lstrip": True, "normalized": False, "rstrip": False,
+            "single_word": False, "special": True}  # fmt: skip

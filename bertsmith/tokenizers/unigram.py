@@ -7,6 +7,7 @@ transformers 5, or of XLMRobertaTokenizer and CamembertTokenizer for vocabularie
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,9 @@ import numpy as np
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-from bertsmith.store import fingerprint
+from bertsmith.store import fingerprint, write_atomic
 from bertsmith.tokenizers.backed import BackedTokenizer
-from bertsmith.tokenizers.tokenizer import Surface, ids_as_list
+from bertsmith.tokenizers.tokenizer import Surface, ids_as_list, mask_setting
 
 ALBERT_NAMES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 ROBERTA_NAMES = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
@@ -143,9 +144,27 @@ class UnigramTokenizer(BackedTokenizer):
 
     def save(self, path: str | Path, max_length: int) -> None:
         """Write tokenizer.json, tokenizer_config.json and, where there is one, spiece.model into an existing folder."""
-        from bertsmith.tokenizers import unigram_files
-
-        unigram_files.write(Path(path), self, max_length)
+        folder = Path(path)
+        pad, unk, cls, sep, mask = self.special_tokens
+        settings: dict[str, Any] = {"tokenizer_class": self.tokenizer_class}
+        if self.tokenizer_class == "AlbertTokenizer":
+            spelling = self.spelling
+            settings |= {"do_lower_case": spelling.lowercase, "keep_accents": spelling.keep_accents}
+        settings |= {
+            "model_max_length": max_length,
+            "bos_token": cls,
+            "cls_token": cls,
+            "eos_token": sep,
+            "sep_token": sep,
+            "pad_token": pad,
+            "unk_token": unk,
+            "mask_token": mask_setting(mask),
+        }
+        if self.model:
+            name = "spiece.model" if cls == "[CLS]" else "sentencepiece.bpe.model"
+            write_atomic(folder / name, self.model)
+        write_atomic(folder / "tokenizer.json", self.typed_backend.to_str(pretty=True).encode())
+        write_atomic(folder / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())
 
     def __getstate__(self) -> dict[str, Any]:
         """Only what defines the tokenizer: caches are rebuilt in the process that uses them."""

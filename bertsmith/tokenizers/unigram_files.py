@@ -1,19 +1,16 @@
-"""Unigram tokenizers on disk: SentencePiece's model files and tokenizer.json. Nothing is used before it is checked."""
+"""Reading unigram tokenizers: SentencePiece's model files and tokenizer.json. Nothing is used before it is checked."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bertsmith.errors import BertsmithError
-from bertsmith.store import write_atomic
 from bertsmith.tokenizers import spiece
-from bertsmith.tokenizers.byte_bpe_files import mask_setting
 from bertsmith.tokenizers.folder import check_added, check_tokens, flag, load_json, part, read_bytes
 from bertsmith.tokenizers.unigram import Piece, Spelling, UnigramTokenizer
 
@@ -159,27 +156,3 @@ def _charsmap(file: Path, text: object) -> bytes:
     except (binascii.Error, ValueError, BertsmithError):
         raise BertsmithError(f"{file}: normalizer.precompiled_charsmap is damaged") from None
     return table
-
-
-def write(path: Path, tokenizer: UnigramTokenizer, max_length: int) -> None:
-    """tokenizer.json, tokenizer_config.json and spiece.model, the same bytes for the same tokenizer."""
-    pad, unk, cls, sep, mask = tokenizer.special_tokens
-    settings: dict[str, Any] = {"tokenizer_class": tokenizer.tokenizer_class}
-    if tokenizer.tokenizer_class == "AlbertTokenizer":
-        spelling = tokenizer.spelling
-        settings |= {"do_lower_case": spelling.lowercase, "keep_accents": spelling.keep_accents}
-    settings |= {
-        "model_max_length": max_length,
-        "bos_token": cls,
-        "cls_token": cls,
-        "eos_token": sep,
-        "sep_token": sep,
-        "pad_token": pad,
-        "unk_token": unk,
-        "mask_token": mask_setting(mask),
-    }
-    if tokenizer.model:
-        name = "spiece.model" if cls == "[CLS]" else "sentencepiece.bpe.model"
-        write_atomic(path / name, tokenizer.model)
-    write_atomic(path / "tokenizer.json", tokenizer.typed_backend.to_str(pretty=True).encode())
-    write_atomic(path / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())
