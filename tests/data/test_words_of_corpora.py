@@ -56,7 +56,7 @@ def two_by_two(text: str) -> list[str]:
     return [text[i : i + 2] for i in range(0, len(text), 2)]
 
 
-def prepare(folder: Path, lines: list[str], segmenter: Any = None, tokenizer: str | None = None, **flags: Any) -> Path:
+def prepare(folder: Path, lines: list[str], segmenter: Any = None, tokenizer: Any = None, **flags: Any) -> Path:
     folder.mkdir()
     (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
     values = {"text.sentences": "line", "text.validation_share": 0.0} | flags
@@ -95,7 +95,7 @@ def published(tmp_path: Path) -> Path:
 
 def test_extended_vocabulary_from_preparation_to_training(tmp_path: Path, published: Path) -> None:
     lines = [f"{line} {number}" if line else "" for number, line in enumerate(LINES * 8)]
-    flags = {"tokenizer.extend": 2, "text.validation_share": 0.3}
+    flags: dict[str, Any] = {"tokenizer.extend": 2, "text.validation_share": 0.3}
     corpus = prepare(tmp_path / "a", lines, None, str(published), **flags)
     old, new = Tokenizer.load(published), Tokenizer.load(corpus / "tokenizer")
     assert new.tokens == [*old.tokens, "cardiologist", "unknown"]
