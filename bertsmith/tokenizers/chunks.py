@@ -7,6 +7,7 @@ what stands between plain spaces, for WordPiece also one Han character.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
 
@@ -32,7 +33,7 @@ def split_at_han(text: str) -> list[str]:
     return _HAN_CHUNKS.findall(text)
 
 
-class ChunkCache(dict[str, int]):
+class ChunkCache(dict[str, int], ABC):
     """Chunk -> number; the ids of chunk n are `ids[starts[n] : starts[n + 1]]`. Unknown chunks are added when asked."""
 
     def __init__(self) -> None:
@@ -50,9 +51,9 @@ class ChunkCache(dict[str, int]):
         self._starts = array("q", [0])
         self._characters = 0
 
+    @abstractmethod
     def _encode(self, chunk: str) -> None:
         """Append the ids of a chunk, and what else is kept of it."""
-        raise NotImplementedError
 
     def __missing__(self, chunk: str) -> int:
         self._encode(chunk)

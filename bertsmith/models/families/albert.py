@@ -4,7 +4,7 @@ Its pair head is that of sentence order prediction: class 0 = in order, 1 = swap
 """
 
 from bertsmith.models.config import EncoderConfig
-from bertsmith.models.families.family import Family, NameTable
+from bertsmith.models.families.family import SETTINGS, Family, NameTable
 
 LAYER = "albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}"
 
@@ -37,7 +37,6 @@ NAMES = NameTable(
         "predictions.decoder.bias": "predictions.bias",
     },
     ignored=frozenset({"albert.embeddings.position_ids", "albert.embeddings.token_type_ids"}),
-    legacy={".LayerNorm.gamma": ".LayerNorm.weight", ".LayerNorm.beta": ".LayerNorm.bias"},
 )
 
 ALBERT = Family(
@@ -66,21 +65,10 @@ ALBERT = Family(
     },
     classes={"masked_lm": "AutoModelForMaskedLM", "pair": "AutoModelForPreTraining"},
     settings={
-        "vocab_size": "vocab_size",
+        **SETTINGS,
         "embedding_size": "embedding_size",
-        "hidden_size": "hidden_size",
-        "num_hidden_layers": "layers",
         "num_hidden_groups": "groups",
         "inner_group_num": "inner_groups",
-        "num_attention_heads": "heads",
-        "intermediate_size": "intermediate_size",
-        "max_position_embeddings": "max_positions",
-        "type_vocab_size": "token_types",
-        "hidden_dropout_prob": "dropout",
-        "attention_probs_dropout_prob": "attention_dropout",
-        "hidden_act": "activation",
-        "layer_norm_eps": "layer_norm_eps",
-        "initializer_range": "init_std",
     },
     activations={"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu"},
     fixed={"tie_word_embeddings": True, "position_embedding_type": "absolute"},

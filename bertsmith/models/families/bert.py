@@ -1,25 +1,34 @@
 """BERT (Devlin et al., 2018; google-research/bert), as transformers' BertForPreTraining names its parts."""
 
 from bertsmith.models.config import EncoderConfig
-from bertsmith.models.families.family import Family, NameTable
+from bertsmith.models.families.family import ACTIVATIONS, SETTINGS, Family, NameTable
+
+
+def encoder_names(prefix: str) -> dict[str, tuple[str, ...]]:
+    """Names of the encoder's modules, which RoBERTa keeps under its own prefix."""
+    layer = f"{prefix}.encoder.layer.{{layer}}"
+    return {
+        "encoder.embeddings.words": (f"{prefix}.embeddings.word_embeddings",),
+        "encoder.embeddings.positions": (f"{prefix}.embeddings.position_embeddings",),
+        "encoder.embeddings.types": (f"{prefix}.embeddings.token_type_embeddings",),
+        "encoder.embeddings.norm": (f"{prefix}.embeddings.LayerNorm",),
+        "encoder.layers.{layer}.attention.qkv": (
+            f"{layer}.attention.self.query",
+            f"{layer}.attention.self.key",
+            f"{layer}.attention.self.value",
+        ),
+        "encoder.layers.{layer}.attention.output": (f"{layer}.attention.output.dense",),
+        "encoder.layers.{layer}.attention_norm": (f"{layer}.attention.output.LayerNorm",),
+        "encoder.layers.{layer}.feed_forward.inner": (f"{layer}.intermediate.dense",),
+        "encoder.layers.{layer}.feed_forward.output": (f"{layer}.output.dense",),
+        "encoder.layers.{layer}.feed_forward_norm": (f"{layer}.output.LayerNorm",),
+        "encoder.pooler": (f"{prefix}.pooler.dense",),
+    }
+
 
 NAMES = NameTable(
     modules={
-        "encoder.embeddings.words": ("bert.embeddings.word_embeddings",),
-        "encoder.embeddings.positions": ("bert.embeddings.position_embeddings",),
-        "encoder.embeddings.types": ("bert.embeddings.token_type_embeddings",),
-        "encoder.embeddings.norm": ("bert.embeddings.LayerNorm",),
-        "encoder.layers.{layer}.attention.qkv": (
-            "bert.encoder.layer.{layer}.attention.self.query",
-            "bert.encoder.layer.{layer}.attention.self.key",
-            "bert.encoder.layer.{layer}.attention.self.value",
-        ),
-        "encoder.layers.{layer}.attention.output": ("bert.encoder.layer.{layer}.attention.output.dense",),
-        "encoder.layers.{layer}.attention_norm": ("bert.encoder.layer.{layer}.attention.output.LayerNorm",),
-        "encoder.layers.{layer}.feed_forward.inner": ("bert.encoder.layer.{layer}.intermediate.dense",),
-        "encoder.layers.{layer}.feed_forward.output": ("bert.encoder.layer.{layer}.output.dense",),
-        "encoder.layers.{layer}.feed_forward_norm": ("bert.encoder.layer.{layer}.output.LayerNorm",),
-        "encoder.pooler": ("bert.pooler.dense",),
+        **encoder_names("bert"),
         "heads.masked_lm": ("cls.predictions",),
         "heads.masked_lm.transform": ("cls.predictions.transform.dense",),
         "heads.masked_lm.norm": ("cls.predictions.transform.LayerNorm",),
@@ -31,8 +40,14 @@ NAMES = NameTable(
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
     ignored=frozenset({"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}),
-    legacy={".LayerNorm.gamma": ".LayerNorm.weight", ".LayerNorm.beta": ".LayerNorm.bias"},
 )
+
+FIXED = {
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+    "position_embedding_type": "absolute",
+}
 
 BERT = Family(
     name="bert",
@@ -47,25 +62,7 @@ BERT = Family(
         ("masked_lm", "pair"): "BertForPreTraining",
     },
     classes={"masked_lm": "AutoModelForMaskedLM", "pair": "AutoModelForNextSentencePrediction"},
-    settings={
-        "vocab_size": "vocab_size",
-        "hidden_size": "hidden_size",
-        "num_hidden_layers": "layers",
-        "num_attention_heads": "heads",
-        "intermediate_size": "intermediate_size",
-        "max_position_embeddings": "max_positions",
-        "type_vocab_size": "token_types",
-        "hidden_dropout_prob": "dropout",
-        "attention_probs_dropout_prob": "attention_dropout",
-        "hidden_act": "activation",
-        "layer_norm_eps": "layer_norm_eps",
-        "initializer_range": "init_std",
-    },
-    activations={"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"},
-    fixed={
-        "is_decoder": False,
-        "add_cross_attention": False,
-        "tie_word_embeddings": True,
-        "position_embedding_type": "absolute",
-    },
+    settings=SETTINGS,
+    activations=ACTIVATIONS,
+    fixed=FIXED,
 )

@@ -1,7 +1,7 @@
 """DistilBERT (Sanh et al., 2019), as transformers' DistilBertForMaskedLM names its parts: no types, no pooler."""
 
 from bertsmith.models.config import EncoderConfig
-from bertsmith.models.families.family import Family, NameTable
+from bertsmith.models.families.family import ACTIVATIONS, Family, NameTable
 
 LAYER = "distilbert.transformer.layer.{layer}"
 
@@ -27,7 +27,6 @@ NAMES = NameTable(
     base_prefix="distilbert.",
     tied={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
     ignored=frozenset({"distilbert.embeddings.position_ids"}),
-    legacy={".LayerNorm.gamma": ".LayerNorm.weight", ".LayerNorm.beta": ".LayerNorm.bias"},
 )
 
 DISTILBERT = Family(
@@ -50,6 +49,6 @@ DISTILBERT = Family(
         "activation": "activation",
         "initializer_range": "init_std",
     },
-    activations={"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"},
+    activations=ACTIVATIONS,
     fixed={"tie_word_embeddings": True, "tie_weights_": True},
 )

@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
+
+SETTINGS = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "intermediate_size": "intermediate_size",
+    "max_position_embeddings": "max_positions",
+    "type_vocab_size": "token_types",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "hidden_act": "activation",
+    "layer_norm_eps": "layer_norm_eps",
+    "initializer_range": "init_std",
+}
+"""Keys of config.json -> our fields, as BERT has them and most families after it."""
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+"""Words of config.json -> ours; where two mean the same, the first is written."""
+
+
+def _old_endings() -> dict[str, str]:
+    return {".LayerNorm.gamma": ".LayerNorm.weight", ".LayerNorm.beta": ".LayerNorm.bias"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +51,7 @@ class NameTable:
     base_prefix: str
     tied: Mapping[str, str]
     ignored: frozenset[str]
-    legacy: Mapping[str, str]
+    legacy: Mapping[str, str] = field(default_factory=_old_endings)
 
     def translate(self, name: str, config: EncoderConfig) -> tuple[str, ...]:
         """Their names for our parameter of this name in an encoder of this shape."""
@@ -92,10 +115,10 @@ class Family:
         """UsageError for a field of a resolved config that the family does not have."""
         base = replace(self.base, hidden_size=config.hidden_size).resolved()
         variable = {"family", *self.settings.values(), *self.own}
-        for field in fields(config):
-            found, only = getattr(config, field.name), getattr(base, field.name)
-            if field.name not in variable and found != only:
-                raise UsageError(f"model.{field.name} = {found!r}: with model.family = {self.name!r} it is {only!r}")
+        for one in fields(config):
+            found, only = getattr(config, one.name), getattr(base, one.name)
+            if one.name not in variable and found != only:
+                raise UsageError(f"model.{one.name} = {found!r}: with model.family = {self.name!r} it is {only!r}")
         if config.activation not in self.activations.values():
             known = " or ".join(dict.fromkeys(self.activations.values()))
             raise UsageError(
