@@ -18,5 +18,8 @@ def mounted(place: Path, size: str) -> Iterator[Path]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        # lazily: the folder goes even where a process that the test left behind still has a file open there
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

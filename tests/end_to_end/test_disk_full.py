@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
+@contextmanager
+def stopped(process: subprocess.Popen[str]) -> Iterator[None]:
+    """The process stands still meanwhile."""
+    process.send_signal(signal.SIGSTOP)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)  # the signal is not yet the stop
+    assert os.WIFSTOPPED(status)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def fill(disk: Path, spare: int) -> Path:
-    """Leave `spare` bytes free."""
+    """Leave `spare` bytes free on a disk that nobody else writes to meanwhile."""
     filler = disk / "filler"
     with filler.open("wb") as file:
         file.write(b"\0" * (shutil.disk_usage(disk).free - spare))
@@ -39,16 +53,20 @@ def fill(disk: Path, spare: int) -> Path:
 @pytest.mark.parametrize(
     "spare", [4_096, pytest.param(300_000, marks=pytest.mark.slow), pytest.param(700_000, marks=pytest.mark.slow)]
 )
-def test_a_disk_that_fills_keeps_the_last_good_checkpoint(corpus: Path, tmp_path: Path, small_disk: Path, spare: int):
+def test_a_disk_that_fills_keeps_the_last_good_checkpoint(
+    corpus: Path, tmp_path: Path, small_disk: Path, spare: int, request: pytest.FixtureRequest
+) -> None:
     plan = tiny_plan(steps=STEPS, save_every=10, validate_every=STEPS)
     arguments = pretrain_arguments(write_recipe(tmp_path / "recipe.toml", plan), corpus, small_disk / "run")
     run = small_disk / "run"
     started = subprocess.Popen(command(*arguments), env=environment(), stderr=subprocess.PIPE, text=True)
+    request.addfinalizer(started.kill)
     deadline = time.monotonic() + 120
     while not steps_in(run / "checkpoints"):
         assert time.monotonic() < deadline and started.poll() is None
         time.sleep(0.002)
-    filler = fill(small_disk, spare)
+    with stopped(started):
+        filler = fill(small_disk, spare)
     _, said = started.communicate(timeout=120)
     assert started.returncode == 1
     (line,) = [line for line in said.splitlines() if line.startswith("bertsmith: ")]
