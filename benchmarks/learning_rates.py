@@ -1,8 +1,9 @@
 """The sweep behind the learning rates of the tiny, mini and small recipes.
 
-    python benchmarks/learning_rates.py --corpus CORPUS --out DIR [--sizes tiny mini small] [--threads 1]
+    python benchmarks/learning_rates.py --corpus CORPUS --out DIR [--family bert] [--sizes tiny mini small]
+        [--threads 1] [--batch-size 16]
 
-Every run is `bertsmith pretrain bert-SIZE` with another rate, the rest as in the recipe, for a fixed number of steps;
+Every run is `bertsmith pretrain FAMILY-SIZE` with another rate, the rest as in the recipe, for a fixed number of steps;
 run it again to go on where it was stopped. One JSON object per line: size, rate, validation losses and accuracies.
 """
 
@@ -23,6 +24,7 @@ def run(size: str, rate: float, arguments: argparse.Namespace) -> dict[str, obje
     """One pretraining run; its validation figures."""
     fields = {
         "steps": STEPS[size],
+        "batch-size": arguments.batch_size,
         "learning-rate": rate,
         "threads": arguments.threads,
         "precision": "bf16",
@@ -30,8 +32,9 @@ def run(size: str, rate: float, arguments: argparse.Namespace) -> dict[str, obje
         "save-every": 0,
     }
     flags = [part for name, value in fields.items() for part in (f"--training.{name}", str(value))]
-    out = Path(arguments.out) / f"{size}-{rate:g}"
-    command = [sys.executable, "-m", "bertsmith", "pretrain", f"bert-{size}", "--corpus", arguments.corpus, "--json"]
+    out = Path(arguments.out) / f"{arguments.family}-{size}-{rate:g}"
+    recipe = f"{arguments.family}-{size}"
+    command = [sys.executable, "-m", "bertsmith", "pretrain", recipe, "--corpus", arguments.corpus, "--json"]
     done = subprocess.run([*command, "--out", str(out), *flags], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr.strip().splitlines()[-1])
@@ -43,6 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--family", default="bert", help="recipes FAMILY-SIZE; the corpus must be prepared for them")
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--sizes", nargs="+", choices=list(RATES), default=list(RATES))
     parser.add_argument("--threads", type=int, default=1, help="threads of a run")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import regex
 
@@ -18,7 +18,8 @@ from bertsmith.tokenizers.unigram import ALBERT_NAMES, Spelling, UnigramTokenize
 from bertsmith.tokenizers.wordpiece import replace_surrogates
 
 COVERAGE = 0.9995  # share of all characters that get a piece of their own; the rest become <unk>
-MOST_WORDS = 200_000  # different words, the most frequent ones: half a minute and some hundred megabytes
+MOST_WORDS = 200_000  # different words, the most frequent ones
+MOST_COUNTED = 5_000_000  # words in all: sentencepiece takes time and memory for every occurrence, 0.1 GB a million
 _PARTS = regex.compile(r" ?(?:\p{L}\p{M}*)+| ?\p{N}+| ?[^\s\p{L}\p{N}]+")
 # Two fields of the model's NormalizerSpec, set anew behind it: a text gets a space put before it, and loses others.
 _PUBLISHED_SPACES = b"\x1a\x04\x18\x01\x20\x01"
@@ -56,7 +57,7 @@ def train_unigram(counts: Mapping[str, int], size: int | str, lowercase: bool) -
         raise UsageError(
             "tokenizer.kind: unigram needs the library sentencepiece; `pip install sentencepiece`"
         ) from None
-    words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_WORDS]
+    words = _scaled(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_WORDS])
     if not words:
         raise UsageError("there is no word in the text to train a tokenizer on")
     wanted = _automatic_size(counts, lowercase) if size == "auto" else int(size)
@@ -93,6 +94,13 @@ def train_unigram(counts: Mapping[str, int], size: int | str, lowercase: bool) -
     if len(model.pieces) < wanted:
         console.say(f"the text supports {len(model.pieces):,} pieces, fewer than the {wanted:,} of tokenizer.size")
     return UnigramTokenizer(model.pieces, Spelling(True, False, lowercase, model.charsmap), "AlbertTokenizer", data)
+
+
+def _scaled(words: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The words, their counts in proportion, MOST_COUNTED in all at most; what comes to under a half is left out."""
+    share = min(1.0, MOST_COUNTED / max(1, sum(count for _, count in words)))
+    scaled = [(word, round(count * share)) for word, count in words]
+    return [(word, count) for word, count in scaled if count]
 
 
 def _automatic_size(counts: Mapping[str, int], lowercase: bool) -> int:

@@ -14,7 +14,7 @@ import sentencepiece
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.text.words import segment_characters
 from bertsmith.tokenizers.tokenizer import Tokenizer
-from bertsmith.tokenizers.training_unigram import count_unigram_words, train_unigram
+from bertsmith.tokenizers.training_unigram import MOST_COUNTED, _scaled, count_unigram_words, train_unigram
 from bertsmith.tokenizers.unigram import UnigramTokenizer
 
 LINES = [
@@ -55,6 +55,13 @@ def test_the_library_reads_the_model_as_we_do() -> None:
 def test_a_vocabulary_larger_than_the_text_supports(capsys: pytest.CaptureFixture[str]) -> None:
     assert trained(size=5000).vocab_size < 400
     assert "pieces, fewer than the 5,000 of tokenizer.size" in capsys.readouterr().err
+
+
+def test_counts_of_a_large_text_are_scaled_in_proportion() -> None:
+    scaled = dict(_scaled([("the", 30_000_000), ("cat", 10_000_000), ("mat", 10_000), ("rare", 3)]))
+    assert scaled.pop("the") == pytest.approx(MOST_COUNTED * 0.75, rel=0.001)
+    assert scaled == {"cat": pytest.approx(MOST_COUNTED * 0.25, rel=0.001), "mat": 1250}
+    assert _scaled([("the", 3), ("cat", 1)]) == [("the", 3), ("cat", 1)]
 
 
 def test_a_vocabulary_without_room_for_the_characters() -> None:
