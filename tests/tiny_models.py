@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bertsmith.batch import Batch, Target, flat_batch
-from bertsmith.models.config import EncoderConfig
+from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.model import Model, build_model
 
 TINY = EncoderConfig(vocab_size=97, hidden_size=32, layers=2, heads=4, intermediate_size=48, max_positions=24)
@@ -32,6 +32,15 @@ FAMILIES: dict[str, EncoderConfig] = {
 }
 """One tiny config for every way in which encoders are built."""
 
+HEADS_OF_TASKS = {
+    "labels": TaskHead("sequence", ("no", "yes", "perhaps")),
+    "number": TaskHead("sequence", ("score",), regression=True),
+    "tags": TaskHead("tokens", ("O", "B-X", "I-X")),
+    "span": TaskHead("span"),
+    "choice": TaskHead("choice"),
+}
+"""One head for every kind of task."""
+
 
 def padding_of(config: EncoderConfig) -> int:
     """The id of padding that a tokenizer for this model has."""
@@ -43,9 +52,11 @@ def heads_of(config: EncoderConfig) -> tuple[str, ...]:
     return BOTH_HEADS if config.family != "distilbert" else BOTH_HEADS[:1]
 
 
-def tiny_model(heads: Sequence[str] = BOTH_HEADS, config: EncoderConfig = TINY, seed: int = 0) -> Model:
+def tiny_model(
+    heads: Sequence[str] = BOTH_HEADS, config: EncoderConfig = TINY, seed: int = 0, task: TaskHead | None = None
+) -> Model:
     """A model whose every weight, biases and norms too, is random and large enough to matter."""
-    model = build_model(config, heads, seed)
+    model = build_model(config, heads, seed, task=task)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,13 @@ MAX_PARAMETERS = 10_000_000_000
 MAX_LAYERS = 1024
 """More than any encoder has, counting a shared layer as often as it runs."""
 
+MAX_LABELS = 4096
+"""More classes than any task here has (IFLYTEK: 119); guards against free text taken for labels."""
+
+MAX_LABEL_BYTES = 384 << 10
+"""All labels of a task together as JSON; config.json holds them twice and is read up to one megabyte."""
+
+TaskKind = Literal["sequence", "tokens", "span", "choice"]
 Sharing = Literal["none", "attention", "ffn", "all"]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 
@@ -119,3 +127,42 @@ class EncoderConfig:
             for part in ("attention", "ffn")
         }
         return embeddings + copies["attention"] * attention + copies["ffn"] * feed_forward
+
+
+@dataclass(frozen=True)
+class TaskHead:
+    """What a head on an encoder decides.
+
+    kind: "sequence" = one label or number for a sequence, "tokens" = a label for each token, "span" = where an answer
+        starts and ends, "choice" = which of several sequences is right.
+    labels: id -> label; none for span and choice, one name ("score") for regression.
+    regression: the one output of a sequence is a number.
+    """
+
+    kind: TaskKind
+    labels: tuple[str, ...] = ()
+    regression: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the head gives for each row it reads: one for a choice, start and end for a span."""
+        return {"span": 2, "choice": 1}.get(self.kind) or len(self.labels)
+
+    def check(self) -> None:
+        """Raises UsageError when labels do not go with the kind, are not different, or are too many to be classes."""
+        labels = self.labels
+        if self.regression and (self.kind != "sequence" or len(labels) != 1):
+            raise UsageError(f"regression is one number for a sequence, not {len(labels)} outputs of kind {self.kind}")
+        if self.kind in ("span", "choice"):
+            if labels:
+                raise UsageError(f"a head of kind {self.kind} has no labels of its own, yet {len(labels)} are given")
+            return
+        if len(labels) < 2 and not self.regression:
+            raise UsageError(f"labels: {len(labels)} given; at least two are needed to tell apart")
+        if len(labels) > MAX_LABELS:
+            raise UsageError(f"labels: {len(labels):,} different ones, more than the limit of {MAX_LABELS:,}")
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise UsageError(f"labels: {twice[:60]!r} is there twice")
+        if sum(len(json.dumps(label)) for label in labels) > MAX_LABEL_BYTES:
+            raise UsageError(f"labels: longer than {MAX_LABEL_BYTES:,} bytes together; are they texts?")

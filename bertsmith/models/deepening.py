@@ -8,6 +8,7 @@ import torch
 
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
+from bertsmith.models.heads import HEADS
 from bertsmith.models.model import Model, skeleton
 
 
@@ -22,7 +23,9 @@ def deepen(model: Model, layers: int) -> Model:
     if layers < shallow.layers:
         raise UsageError(f"model.layers = {layers}: a model with {shallow.layers} layers cannot start one with fewer")
     deep = replace(shallow, layers=layers)
-    deeper = skeleton(deep, tuple(model.heads), pooler=model.encoder.pooler is not None).to_empty(device="cpu")
+    heads = [name for name in model.heads if name in HEADS]
+    pooler = model.encoder.pooler is not None
+    deeper = skeleton(deep, heads, pooler=pooler, task=model.task).to_empty(device="cpu")
     deeper.trained_heads = model.trained_heads
     weights = dict(model.named_parameters(remove_duplicate=False))
     with torch.no_grad():

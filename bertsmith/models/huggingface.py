@@ -9,16 +9,22 @@ from typing import Any
 
 from bertsmith.config import build
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.models.config import EncoderConfig
+from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.families import FAMILIES
 from bertsmith.models.families.family import Family
+from bertsmith.models.task_labels import task_to_json
 
 RECORDED = "bertsmith"
 """Our key in config.json, which transformers passes over: fields that its own keys cannot tell."""
 
 
-def config_to_json(config: EncoderConfig, heads: Sequence[str], pad_token_id: int) -> dict[str, Any]:
-    """config.json of a model with these heads. UsageError when positions cannot be counted from the padding's id."""
+def config_to_json(
+    config: EncoderConfig, heads: Sequence[str], pad_token_id: int, task: TaskHead | None = None
+) -> dict[str, Any]:
+    """config.json of a model with these pretraining heads, or this task head, whose class is named before theirs.
+
+    UsageError when positions cannot be counted from the padding's id.
+    """
     family = FAMILIES[config.family]
     require_padding(config, pad_token_id)
     values: dict[str, Any] = {
@@ -33,6 +39,8 @@ def config_to_json(config: EncoderConfig, heads: Sequence[str], pad_token_id: in
     for theirs, ours in family.settings.items():
         value = getattr(stored, ours)
         values[theirs] = _spelled(family)[value] if ours == "activation" else value
+    if task is not None:
+        values.update(task_to_json(task, family, config.dropout))
     names = [field.name for field in fields(config)]
     untold = {name: getattr(config, name) for name in names if getattr(config, name) != getattr(on_disk, name)}
     return {**values, RECORDED: untold} if untold else values

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.models.assembly import assemble
-from bertsmith.models.folder import CONFIG, WEIGHTS, fill, load_model
-from bertsmith.models.huggingface import config_from_json
+from bertsmith.models.folder import CONFIG, WEIGHTS, load_model, read_model
 from bertsmith.models.model import Model
-from bertsmith.models.untrusted import TensorEntry, read_config, regular_file
+from bertsmith.models.untrusted import TensorEntry, regular_file
 
 PICKLED = "pytorch_model.bin"
 TYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -35,12 +33,10 @@ def load_published(folder: Path) -> Model:
         return load_model(folder)
     if not (folder / CONFIG).exists():
         raise UsageError(f"{folder}: holds no model ({CONFIG} is missing)")
-    config_path = regular_file(folder, CONFIG)
-    config = config_from_json(read_config(config_path), config_path)
     path = regular_file(folder, PICKLED)
     tensors = read_pickled(path)
     entries = {name: TensorEntry(_type(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()}
-    return fill(assemble(config, entries, None, path), tensors.__getitem__, path)
+    return read_model(folder, path, entries, tensors.__getitem__)
 
 
 def read_pickled(path: Path) -> Mapping[str, Tensor]:

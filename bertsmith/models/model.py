@@ -9,28 +9,38 @@ from torch import Tensor, nn
 
 from bertsmith.batch import Batch
 from bertsmith.errors import UsageError
-from bertsmith.models.config import EncoderConfig
+from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.encoder import Encoded, Encoder
 from bertsmith.models.families import FAMILIES
-from bertsmith.models.families.family import Family
-from bertsmith.models.heads import HEADS, MaskedLMHead
+from bertsmith.models.families.family import TASK_CLASSES, Family
+from bertsmith.models.heads import HEADS, MaskedLMHead, TaskScores
 from bertsmith.models.initialization import initialize
 
 
 class Model(nn.Module):
     """encoder + heads ("masked_lm", "pair"); `model(batch)` encodes, a head is asked for the rows that matter only.
 
-    config: resolved. trained_heads: the heads that came with weights from a folder; empty for a new model.
+    config: resolved. trained_heads: the pretraining heads that came with weights from a folder; empty for a new model.
+    task: what its task head decides, None without one; the head stands in `heads` under the name of its kind.
     """
 
     trained_heads: tuple[str, ...]
 
-    def __init__(self, config: EncoderConfig, heads: Sequence[str], *, pooler: bool) -> None:
+    def __init__(
+        self, config: EncoderConfig, heads: Sequence[str], *, pooler: bool, task: TaskHead | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        self.task = task
         self.trained_heads = ()
-        self.encoder = Encoder(config, pooler=pooler or any(HEADS[name].needs_pooler for name in heads))
-        self.heads = nn.ModuleDict({name: HEADS[name](config) for name in heads})
+        modules: dict[str, nn.Module] = {name: HEADS[name](config) for name in heads}
+        pooler = pooler or any(HEADS[name].needs_pooler for name in heads)
+        if task is not None:
+            form = FAMILIES[config.family].task_forms[task.kind]
+            modules[task.kind] = TaskScores(config, form, task.outputs)
+            pooler = pooler or form.reads == "pooled"
+        self.encoder = Encoder(config, pooler=pooler)
+        self.heads = nn.ModuleDict(modules)
 
     @property
     def family(self) -> Family:
@@ -56,8 +66,22 @@ class Model(nn.Module):
         """(sequences, hidden) -> logits (sequences, 2); class 0 = is next or in order, 1 = random or swapped."""
         return self.heads["pair"](pooled)
 
+    def task_logits(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """The task head's scores of an encoded batch; only of a model with a task.
 
-def skeleton(config: EncoderConfig, heads: Sequence[str], *, pooler: bool = False) -> Model:
+        By kind: sequence (sequences, labels), tokens (tokens, labels), span (tokens, 2) for start and end, choice
+        (sequences,), one score for each.
+        """
+        assert self.task is not None, "the model was made without a task"
+        head = self.heads[self.task.kind]
+        assert isinstance(head, TaskScores)
+        scores = head(encoded, batch.lengths)
+        return scores.squeeze(-1) if self.task.kind == "choice" else scores
+
+
+def skeleton(
+    config: EncoderConfig, heads: Sequence[str], *, pooler: bool = False, task: TaskHead | None = None
+) -> Model:
     """The model without storage (meta device): shapes and names only. Raises UsageError for a bad config or head.
 
     It has a pooler when a head needs one, or when asked for one.
@@ -73,13 +97,15 @@ def skeleton(config: EncoderConfig, heads: Sequence[str], *, pooler: bool = Fals
             raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")
         if name not in family.heads:
             raise UsageError(f"head {name!r}: with model.family = {family.name!r} there is none")
+    if task is not None:
+        task.check()
     with torch.device("meta"):
-        return Model(config, heads, pooler=pooler)
+        return Model(config, heads, pooler=pooler, task=task)
 
 
-def build_model(config: EncoderConfig, heads: Sequence[str], seed: int) -> Model:
+def build_model(config: EncoderConfig, heads: Sequence[str], seed: int, *, task: TaskHead | None = None) -> Model:
     """A new fp32 model on the CPU in training mode, its weights a function of (config, seed)."""
-    model = skeleton(config, heads).to_empty(device="cpu")
+    model = skeleton(config, heads, task=task).to_empty(device="cpu")
     initialize(model.named_parameters(), config.init_std, seed)
     return model
 
@@ -92,6 +118,7 @@ PARTS = {
     "encoder.pooler": "pooler",
     "heads.masked_lm": "masked_lm_head",
     "heads.pair": "pair_head",
+    **{f"heads.{kind}": "task_head" for kind in TASK_CLASSES},
 }
 
 
@@ -113,12 +140,12 @@ def parameter_parts(model: Model) -> dict[str, int]:
     return parts
 
 
-def count_parameters(config: EncoderConfig, heads: Sequence[str]) -> dict[str, object]:
+def count_parameters(config: EncoderConfig, heads: Sequence[str], task: TaskHead | None = None) -> dict[str, object]:
     """{encoder, total, parts} as `inspect` prints them, without allocating anything.
 
     encoder: the family's published base class (with its pooler, trained or not); total: what is trained with these
     heads; parts: parameter_parts of the latter.
     """
-    parts = parameter_parts(skeleton(config, heads))
+    parts = parameter_parts(skeleton(config, heads, task=task))
     base = skeleton(config, (), pooler=FAMILIES[config.family].has_pooler)
     return {"encoder": sum(parameter_parts(base).values()), "total": sum(parts.values()), "parts": parts}

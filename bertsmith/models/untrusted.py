@@ -54,6 +54,11 @@ def read_config(path: Path) -> dict[str, Any]:
     return parse_object(data, str(path))
 
 
+def in_one_line(text: str, longest: int = 80) -> str:
+    """A name from a file as a message may hold it: cut off, and nothing in it that breaks the line."""
+    return repr(text[:longest])[1:-1]
+
+
 def parse_object(data: bytes, where: str) -> dict[str, Any]:
     """A JSON object without duplicate keys, NaN or infinities; BertsmithError otherwise."""
     try:

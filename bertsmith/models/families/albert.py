@@ -4,7 +4,7 @@ Its pair head is that of sentence order prediction: class 0 = in order, 1 = swap
 """
 
 from bertsmith.models.config import EncoderConfig
-from bertsmith.models.families.family import SETTINGS, Family, NameTable
+from bertsmith.models.families.family import SETTINGS, TASK_NAMES, Family, NameTable
 
 LAYER = "albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}"
 
@@ -30,6 +30,7 @@ NAMES = NameTable(
         "heads.masked_lm.transform": ("predictions.dense",),
         "heads.masked_lm.norm": ("predictions.LayerNorm",),
         "heads.pair": ("sop_classifier.classifier",),
+        **TASK_NAMES,
     },
     base_prefix="albert.",
     tied={
@@ -73,4 +74,5 @@ ALBERT = Family(
     activations={"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu"},
     fixed={"tie_word_embeddings": True, "position_embedding_type": "absolute"},
     own=frozenset({"sharing", "embedding_mapping"}),
+    head_dropouts=("classifier_dropout_prob",),
 )

@@ -1,7 +1,7 @@
 """BERT (Devlin et al., 2018; google-research/bert), as transformers' BertForPreTraining names its parts."""
 
 from bertsmith.models.config import EncoderConfig
-from bertsmith.models.families.family import ACTIVATIONS, SETTINGS, Family, NameTable
+from bertsmith.models.families.family import ACTIVATIONS, SETTINGS, TASK_NAMES, Family, NameTable
 
 
 def encoder_names(prefix: str) -> dict[str, tuple[str, ...]]:
@@ -33,6 +33,7 @@ NAMES = NameTable(
         "heads.masked_lm.transform": ("cls.predictions.transform.dense",),
         "heads.masked_lm.norm": ("cls.predictions.transform.LayerNorm",),
         "heads.pair": ("cls.seq_relationship",),
+        **TASK_NAMES,
     },
     base_prefix="bert.",
     tied={

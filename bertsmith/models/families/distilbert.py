@@ -1,7 +1,7 @@
 """DistilBERT (Sanh et al., 2019), as transformers' DistilBertForMaskedLM names its parts: no types, no pooler."""
 
 from bertsmith.models.config import EncoderConfig
-from bertsmith.models.families.family import ACTIVATIONS, Family, NameTable
+from bertsmith.models.families.family import ACTIVATIONS, TASK_FORMS, TASK_NAMES, Family, HeadForm, NameTable
 
 LAYER = "distilbert.transformer.layer.{layer}"
 
@@ -23,11 +23,16 @@ NAMES = NameTable(
         "heads.masked_lm": ("vocab_projector",),
         "heads.masked_lm.transform": ("vocab_transform",),
         "heads.masked_lm.norm": ("vocab_layer_norm",),
+        **TASK_NAMES,
+        "heads.sequence.dense": ("pre_classifier",),
+        "heads.choice.dense": ("pre_classifier",),
     },
     base_prefix="distilbert.",
     tied={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
     ignored=frozenset({"distilbert.embeddings.position_ids"}),
 )
+
+FIRST_TOKEN = HeadForm("first", drops_input=False, dense="relu")
 
 DISTILBERT = Family(
     name="distilbert",
@@ -51,4 +56,6 @@ DISTILBERT = Family(
     },
     activations=ACTIVATIONS,
     fixed={"tie_word_embeddings": True, "tie_weights_": True},
+    task_forms={**TASK_FORMS, "sequence": FIRST_TOKEN, "choice": FIRST_TOKEN, "span": HeadForm("tokens")},
+    head_dropouts=("qa_dropout", "seq_classif_dropout"),
 )

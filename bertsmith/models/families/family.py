@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 from bertsmith.errors import UsageError
-from bertsmith.models.config import EncoderConfig
+from bertsmith.models.config import EncoderConfig, TaskKind
 
 SETTINGS = {
     "vocab_size": "vocab_size",
@@ -28,6 +29,44 @@ SETTINGS = {
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 """Words of config.json -> ours; where two mean the same, the first is written."""
+
+
+TASK_NAMES = {
+    "heads.sequence.output": ("classifier",),
+    "heads.tokens.output": ("classifier",),
+    "heads.span.output": ("qa_outputs",),
+    "heads.choice.output": ("classifier",),
+}
+"""Names of task heads. Several share one: which head a folder has is told by the class in its config.json."""
+
+TASK_CLASSES: dict[TaskKind, str] = {
+    "sequence": "ForSequenceClassification",
+    "tokens": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
+    "choice": "ForMultipleChoice",
+}
+"""What the name of a family's class with a task head ends with, and of the automatic class that loads it."""
+
+
+class HeadForm(NamedTuple):
+    """How a task head comes to its scores: what it reads, then dropout, then a dense layer with dropout, then scores.
+
+    reads: every token, the pooled first token, or the first token as it leaves the last layer.
+    drops_input: whether what it reads is dropped out. dense: activation of the dense layer; "" = there is none.
+    """
+
+    reads: Literal["tokens", "pooled", "first"]
+    drops_input: bool = True
+    dense: Literal["", "tanh", "relu"] = ""
+
+
+TASK_FORMS: dict[TaskKind, HeadForm] = {
+    "sequence": HeadForm("pooled"),
+    "tokens": HeadForm("tokens"),
+    "span": HeadForm("tokens", drops_input=False),
+    "choice": HeadForm("pooled"),
+}
+"""Task heads as BERT has them (google-research/bert, run_classifier.py and run_squad.py) and most families after it."""
 
 
 def _old_endings() -> dict[str, str]:
@@ -90,6 +129,8 @@ class Family:
     settings: their key in config.json -> our field. activations: their word -> ours.
     fixed: their keys that must hold this value when present, since the encoder here is built so.
     own: our fields that no key of theirs holds one to one.
+    task_forms: how its task heads are built. head_dropouts: their keys for the dropout of task heads, where it is not
+        that of hidden states unless said; ours always is.
     positions_after_padding: positions are counted from `pad_token_id` + 1.
     """
 
@@ -104,12 +145,18 @@ class Family:
     activations: Mapping[str, str]
     fixed: Mapping[str, object]
     own: frozenset[str] = frozenset()
+    task_forms: Mapping[TaskKind, HeadForm] = field(default_factory=lambda: TASK_FORMS)
+    head_dropouts: tuple[str, ...] = ()
     positions_after_padding: bool = False
 
     @property
     def heads(self) -> frozenset[str]:
-        """The heads that models of this family may have."""
+        """The pretraining heads that models of this family may have."""
         return frozenset(head for heads in self.architectures for head in heads)
+
+    def task_class(self, kind: TaskKind) -> str:
+        """The Hugging Face class with this kind of task head."""
+        return self.architectures[()].removesuffix("Model") + TASK_CLASSES[kind]
 
     def check(self, config: EncoderConfig) -> None:
         """UsageError for a field of a resolved config that the family does not have."""

@@ -5,7 +5,7 @@ transformers has no class with a classifier of pairs: the one here is kept under
 
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.families.bert import FIXED, encoder_names
-from bertsmith.models.families.family import SETTINGS, Family, NameTable
+from bertsmith.models.families.family import SETTINGS, TASK_FORMS, TASK_NAMES, Family, HeadForm, NameTable
 
 NAMES = NameTable(
     modules={
@@ -14,6 +14,9 @@ NAMES = NameTable(
         "heads.masked_lm.transform": ("lm_head.dense",),
         "heads.masked_lm.norm": ("lm_head.layer_norm",),
         "heads.pair": ("pair_classifier",),
+        **TASK_NAMES,
+        "heads.sequence.dense": ("classifier.dense",),
+        "heads.sequence.output": ("classifier.out_proj",),
     },
     base_prefix="roberta.",
     tied={
@@ -40,5 +43,6 @@ ROBERTA = Family(
     activations={"gelu": "gelu"},  # their head uses no other, whatever config.json says
     fixed=FIXED,
     own=frozenset({"position_offset"}),
+    task_forms={**TASK_FORMS, "sequence": HeadForm("first", dense="tanh")},
     positions_after_padding=True,
 )

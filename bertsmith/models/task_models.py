@@ -1,0 +1,72 @@
+"""Models with a task head: on the encoder of a folder, or on random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from bertsmith import console
+from bertsmith.models.config import EncoderConfig, TaskHead
+from bertsmith.models.folder import load_model
+from bertsmith.models.model import Model, build_model
+from bertsmith.models.untrusted import in_one_line
+
+
+def new_task_model(config: EncoderConfig, task: TaskHead, seed: int) -> Model:
+    """A model of this shape with random weights from the seed: fp32, on the CPU, in training mode.
+
+    UsageError when labels and kind of the task do not go together, or the config is none.
+    """
+    return build_model(config, (), seed, task=task)
+
+
+def start_task_model(folder: Path, task: TaskHead, seed: int, *, dropout: float | None = None) -> Model:
+    """A model for a task on the encoder of a folder of any supported family: fp32, on the CPU, in training mode.
+
+    Pretraining heads, and heads of kinds that are not known here, are left behind. A head of the same kind that knows
+    the same labels, in whatever order, is taken over; else a new one starts from the seed, and so does a pooler that is
+    needed and not there. What is new is said. dropout: of hidden states and of attention alike; None = the folder's.
+    Errors as in `load_model`, and UsageError when labels and kind of the task do not go together.
+    """
+    given = load_model(folder, foreign_heads=True)
+    config = given.config if dropout is None else replace(given.config, dropout=dropout, attention_dropout=dropout)
+    model = build_model(config, (), seed, task=task)
+    weights = dict(given.named_parameters())
+    order = _label_order(given.task, task)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("heads."):
+                if name in weights:
+                    parameter.copy_(weights[name])
+            elif order is not None:
+                of_labels = name.startswith(f"heads.{task.kind}.output.")
+                parameter.copy_(weights[name][order] if of_labels else weights[name])
+    if model.encoder.pooler is not None and given.encoder.pooler is None:
+        console.say(f"{folder} has no pooler: it starts from random weights")
+    _tell_of_head(folder, given.task, task, order is not None)
+    return model
+
+
+def _label_order(given: TaskHead | None, wanted: TaskHead) -> list[int] | None:
+    """For each output wanted, which one of the given head it is; None when that head decides something else."""
+    if given is None or (given.kind, given.regression) != (wanted.kind, wanted.regression):
+        return None
+    if given.regression or not wanted.labels:
+        return list(range(wanted.outputs))
+    if set(given.labels) != set(wanted.labels):
+        return None
+    return [given.labels.index(label) for label in wanted.labels]
+
+
+def _tell_of_head(folder: Path, given: TaskHead | None, wanted: TaskHead, taken: bool) -> None:
+    if taken:
+        console.say(f"{folder}: its trained {wanted.kind} head is taken over")
+        return
+    why = "has no task head"
+    if given is not None:
+        labels = ", ".join(in_one_line(label, 20) for label in given.labels[:3])
+        more = ", ..." if len(given.labels) > 3 else ""
+        why = f"has a {given.kind} head{f' for {labels}{more}' if labels else ''}, which decides something else"
+    console.say(f"{folder} {why}: the {wanted.kind} head starts from random weights")
