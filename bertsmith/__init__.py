@@ -1,6 +1,7 @@
 """bertsmith turns raw text into a BERT-family encoder.
 
-The Python API, loaded when first used: prepare, pretrain, evaluate_mlm, evaluate_pairs, inspect, load, Predictor.
+The Python API, loaded when first used: prepare, pretrain, finetune, evaluate_mlm, evaluate_pairs, evaluate_task,
+inspect, load, Predictor and TaskPredictor.
 """
 
 from __future__ import annotations
@@ -9,17 +10,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bertsmith.pipeline import evaluate_mlm, evaluate_pairs, inspect, prepare, pretrain
+    from bertsmith.pipeline import (
+        evaluate_mlm,
+        evaluate_pairs,
+        evaluate_task,
+        finetune,
+        finetune_suite,
+        inspect,
+        prepare,
+        pretrain,
+    )
     from bertsmith.serving.predictor import Predictor
+    from bertsmith.serving.task_predictor import TaskPredictor
+    from bertsmith.tasks.search import Search
     from bertsmith.tasks.trained import load_trained as load
+    from bertsmith.tasks.user_table import Columns
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "evaluate_mlm", "evaluate_pairs", "inspect", "load", "prepare", "pretrain"]
+__all__ = [
+    "Columns",
+    "Predictor",
+    "Search",
+    "TaskPredictor",
+    "evaluate_mlm",
+    "evaluate_pairs",
+    "evaluate_task",
+    "finetune",
+    "finetune_suite",
+    "inspect",
+    "load",
+    "prepare",
+    "pretrain",
+]
 
 _PLACES = {
+    "Columns": "bertsmith.tasks.user_table:Columns",
     "Predictor": "bertsmith.serving.predictor:Predictor",
+    "Search": "bertsmith.tasks.search:Search",
+    "TaskPredictor": "bertsmith.serving.task_predictor:TaskPredictor",
     "evaluate_mlm": "bertsmith.pipeline:evaluate_mlm",
     "evaluate_pairs": "bertsmith.pipeline:evaluate_pairs",
+    "evaluate_task": "bertsmith.pipeline:evaluate_task",
+    "finetune": "bertsmith.pipeline:finetune",
+    "finetune_suite": "bertsmith.pipeline:finetune_suite",
     "inspect": "bertsmith.pipeline:inspect",
     "load": "bertsmith.tasks.trained:load_trained",
     "prepare": "bertsmith.pipeline:prepare",

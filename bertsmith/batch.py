@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 class Target(NamedTuple):
-    """What one objective predicts: `labels[i]` (int64) is wanted at row `rows[i]` (int64).
+    """What one objective predicts: `labels[i]` (int64, or float32 for a regression) is wanted at row `rows[i]` (int64).
 
-    A row is a token of the flat batch for masked_lm and a sequence for pair.
+    A row is a token of the flat batch for masked_lm and a sequence for pair; objectives.labelled says what it is there.
     """
 
     rows: Tensor
@@ -51,10 +51,18 @@ class Batch:
 
 
 def flat_batch(
-    token_ids: Tensor, type_ids: Tensor, lengths: Tensor, targets: Mapping[str, Target] | None = None
+    token_ids: Tensor,
+    type_ids: Tensor,
+    lengths: Tensor,
+    targets: Mapping[str, Target] | None = None,
+    groups: Tensor | None = None,
 ) -> Batch:
-    """A batch from flat ids and types (tokens,) and lengths (sequences,); positions and groups follow from them."""
+    """A batch from flat ids and types (tokens,) and lengths (sequences,), from which the positions follow.
+
+    groups: (sequences,) int64; by default each sequence is its own.
+    """
     starts = torch.cumsum(lengths, 0) - lengths
     positions = torch.arange(token_ids.numel()) - torch.repeat_interleave(starts, lengths)
-    groups = torch.arange(lengths.numel())
+    if groups is None:
+        groups = torch.arange(lengths.numel())
     return Batch(token_ids, type_ids, positions, lengths, groups, dict(targets or {}))

@@ -2,6 +2,8 @@
 
 Every function returns what `--json` prints. `flags` are fields of the recipe as typed on a command line
 ({"training.steps": "300"}); from Python the values may be numbers too. Heavy imports stay inside the functions.
+Fine-tuning lives beside this file in finetuning.py, several tasks at once in suites.py, what is asked of a trained
+model in predicting.py; all are to be had from here.
 """
 
 from __future__ import annotations
@@ -14,11 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from bertsmith import config, console, looking, store
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.finetuning import finetune as finetune
+from bertsmith.predicting import answer as answer
+from bertsmith.predicting import classify as classify
+from bertsmith.predicting import evaluate_task as evaluate_task
+from bertsmith.predicting import fill_mask as fill_mask
+from bertsmith.predicting import next_sentence as next_sentence
+from bertsmith.predicting import predict_file as predict_file
+from bertsmith.predicting import similarity as similarity
+from bertsmith.predicting import tag as tag
 from bertsmith.recipe import Recipe, load_recipe
+from bertsmith.suites import finetune_suite as finetune_suite
 from bertsmith.tasks.config import evaluation_config
 
 if TYPE_CHECKING:
-    from bertsmith.serving.predictor import Predictor
     from bertsmith.training.plan import PretrainingPlan
 
 Flags = Mapping[str, config.Override]
@@ -91,8 +102,9 @@ def pretrain(
     advice = advice_for_batch(load_recipe(recipe, as_it_was).training, chosen.training)
     result = train(replace(_plan_of(chosen), recipe_advice=advice), shares, Path(out), folder)
     if not console.is_quiet():  # the first rank writes for all
-        write_card(Path(out), shares[0].folder)
-        console.say(f"report: {write_report(Path(out), shares[0].folder)}")
+        folders = [share.folder for share in shares]
+        write_card(Path(out), *folders)
+        console.say(f"report: {write_report(Path(out), *folders)}")
     return asdict(result)
 
 
@@ -217,22 +229,6 @@ def compare(
     if out is not None:
         console.say(f"plots: {write_comparison(result, out)}")
     return result
-
-
-def fill_mask(model: str | Path, texts: Sequence[str], top_k: int = 5) -> list[Any]:
-    """For each text one list per [MASK] of its `top_k` likeliest {token token_id score text}."""
-    return _predictor(model).fill_mask(list(texts), top_k)
-
-
-def next_sentence(model: str | Path, pairs: Sequence[tuple[str, str]]) -> list[Any]:
-    """For each pair {is_next: the probability that the second text follows the first}."""
-    return _predictor(model).next_sentence(list(pairs))
-
-
-def _predictor(model: str | Path) -> Predictor:
-    from bertsmith.serving.predictor import Predictor
-
-    return Predictor.load(model)
 
 
 # --- looking ----------------------------------------------------------------------------------------------------

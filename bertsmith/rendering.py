@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bertsmith.console import render_table
+from bertsmith.console import duration, render_table
 
 
 def values(result: Mapping[str, Any]) -> str:
@@ -52,6 +52,78 @@ def minimal_pairs(result: Mapping[str, Any]) -> str:
     ]
     rows.append(["all", result["pairs"], f"{result['accuracy']:.1%}", f"{result['accuracy_word_l2r']:.1%}"])
     return render_table("", rows, ["phenomenon", "pairs", "PLL", "PLL-word-l2r"])
+
+
+def finetuning(result: Mapping[str, Any]) -> str:
+    """The figures of a fine-tuning beside its baselines, and where the model and the report are."""
+    metrics = list(result["validation"])
+    rows = [["this model", *(f"{result['validation'][name]:.4f}" for name in metrics)]]
+    if result["seeds"]["count"] > 1:
+        found, title = result["seeds"], f"mean of {result['seeds']['count']} seeds"
+        rows.append(
+            [title, *(f"{found['mean'][name]:.4f} ± {found['standard_deviation'][name]:.4f}" for name in metrics)]
+        )
+    rows += [
+        [name.replace("_", " "), *(f"{values[metric]:.4f}" for metric in metrics)]
+        for name, values in result["baselines"].items()
+    ]
+    plain = [
+        ["standard error", f"{result['standard_error']:.4f} ({result['metric']})"],
+        ["steps", f"{result['steps']:,} in {duration(result['seconds'])}"],
+        *([key, result[key]] for key in ("model", "report")),
+        *(["submission", path] for path in result.get("submission", [])),
+    ]
+    title = f"{result['task']}: validation"
+    return "\n\n".join([render_table(title, rows, ["", *metrics]), render_table("", plain, ["", ""])])
+
+
+def suite(result: Mapping[str, Any]) -> str:
+    """One line for each task, and the average."""
+    from bertsmith.tasks.suite import table
+
+    headings, rows = table(result)
+    blocks = [render_table("", rows, headings)]
+    if "minimal_pairs" in result:
+        blocks.append(minimal_pairs(result["minimal_pairs"]))
+    blocks += [f"failed: {name}: {reason}" for name, reason in result["failed"].items()]
+    return "\n\n".join(blocks)
+
+
+def evaluation(result: Mapping[str, Any]) -> str:
+    """The metrics of a model on a task, and how many examples they are of."""
+    rows: list[list[Any]] = [[name, f"{value:.4f}"] for name, value in result["metrics"].items()]
+    for part, values in list(result.get("parts", {}).items())[1:]:
+        rows += [[f"{name}, {part}", f"{value:.4f}"] for name, value in values.items()]
+    rows += [["standard error", f"{result['standard_error']:.4f}"], ["examples", f"{result['examples']:,}"]]
+    rows += [[f"skipped: {reason}", f"{count:,}"] for reason, count in result["skipped"].items()]
+    return render_table(result["task"], rows, ["", ""])
+
+
+def answers(asked: Sequence[Any] | None) -> Callable[[Sequence[Any]], str]:
+    """Renders what `predict` found for each text: label, entities, answer or score; beside it the text, if given."""
+
+    def render(results: Sequence[Any]) -> str:
+        rows = [[*_shown(result), *([_joined(asked[i])] if asked else [])] for i, result in enumerate(results)]
+        columns = [""] * max((len(row) for row in rows), default=0)
+        return render_table("", [[*row, *[""] * (len(columns) - len(row))] for row in rows], columns)
+
+    return render
+
+
+def _joined(text: Any) -> str:
+    return text if isinstance(text, str) else " | ".join(text)
+
+
+def _shown(result: Any) -> list[str]:
+    if isinstance(result, list):
+        return [", ".join(f"{entity['word']} ({entity['label']})" for entity in result) or "(no entity)"]
+    if "error" in result:
+        return ["", f"error: {result['error']}"]
+    if "answer" in result:
+        return [f"{result['score']:.1%}", result["answer"] or "(no answer)"]
+    if "label" in result:
+        return [f"{result['score']:.4g}", result["label"]]
+    return [f"{result['score']:.4f}"]
 
 
 def inspection(result: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from bertsmith.errors import UsageError
 Input = Annotated[Path | None, Parameter(name="--input", help="read the texts from a file instead, one per line")]
 Output = Annotated[Path | None, Parameter(name="--output", help="write the results there, one JSON per line")]
 
-evaluate = App(name="evaluate", help="Score a model on text it has not seen.")
+evaluate = App(name="evaluate")
 predict = App(name="predict", help="Ask a model.")
 
 
@@ -117,9 +117,9 @@ def predict_fill_mask(
     from bertsmith import pipeline, rendering
 
     no_flags("predict")
-    asked = _asked(texts, input)
+    asked = asked_texts(texts, input)
     results = pipeline.fill_mask(model, asked, top_k=top_k)
-    _answer(results, output, as_json, single=input is None and len(asked) == 1, text=rendering.fillings(asked))
+    write_or_print(results, output, as_json, single=input is None and len(asked) == 1, text=rendering.fillings(asked))
 
 
 @predict.command(name="next-sentence")
@@ -140,10 +140,11 @@ def predict_next_sentence(
     no_flags("predict")
     pairs = _pairs(texts, input)
     results = pipeline.next_sentence(model, pairs)
-    _answer(results, output, as_json, single=input is None and len(pairs) == 1, text=rendering.judgements(pairs))
+    write_or_print(results, output, as_json, single=input is None and len(pairs) == 1, text=rendering.judgements(pairs))
 
 
-def _asked(texts: Sequence[str], source: Path | None) -> list[str]:
+def asked_texts(texts: Sequence[str], source: Path | None) -> list[str]:
+    """The texts of the command line or the lines of a file; UsageError unless it is exactly one of the two."""
     if bool(texts) == (source is not None):
         raise UsageError("give texts or --input FILE, one of the two")
     asked = list(texts) if source is None else _lines(source)
@@ -156,7 +157,7 @@ def _asked(texts: Sequence[str], source: Path | None) -> list[str]:
 
 
 def _pairs(texts: Sequence[str], source: Path | None) -> list[tuple[str, str]]:
-    asked = _asked(texts, source)
+    asked = asked_texts(texts, source)
     if source is None:
         if len(asked) % 2:
             raise UsageError(f"next-sentence wants texts in pairs, not {len(asked)}")
@@ -177,7 +178,10 @@ def _lines(source: Path) -> list[str]:
         raise UsageError(f"{source}: is not UTF-8 text (byte {error.start})") from error
 
 
-def _answer(results: list[Any], output: Path | None, as_json: bool, single: bool, text: Callable[[Any], str]) -> None:
+def write_or_print(
+    results: list[Any], output: Path | None, as_json: bool, single: bool, text: Callable[[Any], str]
+) -> None:
+    """Results into a file, one JSON a line, or on stdout."""
     if output is not None:
         from bertsmith.store import write_atomic
 

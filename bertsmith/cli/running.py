@@ -10,20 +10,21 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from bertsmith import console, interrupt
-from bertsmith.cli import asking, looking, making
+from bertsmith.cli import asking, looking, making, predicting, tuning
 from bertsmith.cli.common import app, take_flags
 from bertsmith.errors import BertsmithError
 
 # Verbs whose loops ask interrupt.check() where their work is safe; in the others a signal just ends the process.
-STOPPABLE = ("prepare", "pretrain", "evaluate", "predict", "compare", "plan", "demo")
+STOPPABLE = ("prepare", "pretrain", "finetune", "evaluate", "predict", "compare", "plan", "demo")
 
 VERBS = (
     making.prepare,
     making.pretrain,
     making.import_,
     making.demo,
-    asking.evaluate,
-    asking.predict,
+    tuning.finetune,
+    tuning.evaluate,
+    predicting.predict,
     asking.compare,
     looking.inspect,
     looking.plan,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,16 @@ MASKED_LM, PAIR = "masked_lm", "pair"
 
 
 class MicroBatch(NamedTuple):
-    """A batch as numpy arrays: what loader workers send, so that nothing goes through shared memory."""
+    """A batch as numpy arrays: what loader workers send, so that nothing goes through shared memory.
+
+    groups: as in Batch; None = each sequence its own.
+    """
 
     token_ids: npt.NDArray[np.int64]
     type_ids: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
-    targets: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+    targets: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]
+    groups: npt.NDArray[np.int64] | None = None
 
     def to_batch(self) -> Batch:
         """The same as tensors."""
@@ -41,7 +45,8 @@ class MicroBatch(NamedTuple):
             for name, (rows, labels) in self.targets.items()
         }
         ids, types, lengths = (torch.from_numpy(a) for a in (self.token_ids, self.type_ids, self.lengths))
-        return flat_batch(ids, types, lengths, targets)
+        groups = None if self.groups is None else torch.from_numpy(self.groups)
+        return flat_batch(ids, types, lengths, targets, groups)
 
 
 class BatchSource:
@@ -152,10 +157,10 @@ class BatchSource:
     def arrays(self, step: int) -> list[MicroBatch]:
         """The same as numpy arrays."""
         epoch, indices = self.indices(step)
-        share = _share(indices, self.rank, self.world)
+        share = share_of(indices, self.rank, self.world)
         largest = -(-self.batch_size // self.world)
         pieces = -(-largest // self.micro_batch) if self.micro_batch else 1
-        return [self.make(epoch, _share(share, piece, pieces)) for piece in range(pieces)]
+        return [self.make(epoch, share_of(share, piece, pieces)) for piece in range(pieces)]
 
     def whole(self, step: int) -> MicroBatch:
         """The sequences of a global step, of all ranks, in one piece."""
@@ -186,6 +191,6 @@ def _warn_once(line: str) -> None:
     console.warn(line)
 
 
-def _share(values: npt.NDArray[np.int64], number: int, of: int) -> npt.NDArray[np.int64]:
+def share_of(values: npt.NDArray[np.int64], number: int, of: int) -> npt.NDArray[np.int64]:
     """Contiguous share `number` of `of` nearly equal ones."""
     return values[number * values.size // of : (number + 1) * values.size // of]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import bertsmith
 from bertsmith import store
 from bertsmith.data.corpus import Corpus
 from bertsmith.models.families import FAMILIES
-from bertsmith.report.pretraining import Table, constant_guess, corpus_table, cost_table, verdict
+from bertsmith.report.pretraining import Table, constant_guess, corpus_tables, cost_table, verdict
 from bertsmith.report.run import Run, read_run
 from bertsmith.text.han import contains_han
 
@@ -18,14 +19,14 @@ CARD = "README.md"
 MANY_HAN = 0.3  # share of the tokens from which a text is called Chinese
 
 
-def write_card(run_folder: Path, corpus_folder: Path) -> Path:
-    """Put README.md into RUN/model and return its path.
+def write_card(run_folder: Path, *corpus_folders: Path) -> Path:
+    """Put README.md into RUN/model and return its path; `corpus_folders` are those the run read.
 
     The folder is made anew with the card inside (its files are linked, not copied), so that its manifest names all of
     them. Raises UsageError or BertsmithError naming the file when a folder is incomplete or damaged.
     """
     run = read_run(run_folder)
-    text = card(run, Corpus.open(corpus_folder), Corpus.open(corpus_folder, split="validation"))
+    text = card(run, corpus_folders)
     folder = run_folder / "model"
     path = folder / CARD
     if path.is_file() and path.read_text("utf-8") == text:
@@ -47,11 +48,12 @@ def _place(file: Path, copy: Path) -> None:
         shutil.copy2(file, copy)
 
 
-def card(run: Run, corpus: Corpus, held_out: Corpus) -> str:
+def card(run: Run, corpus_folders: Sequence[Path]) -> str:
     """The card as Markdown with YAML front matter, as the Hugging Face hub reads it."""
     heads = run.heads
+    held_out = Corpus.open(corpus_folders[0], split="validation")
     front = {
-        "language": "zh" if _is_chinese(corpus) else "",
+        "language": "zh" if _is_chinese(Corpus.open(corpus_folders[0])) else "",
         "license": "unknown",
         "library_name": "transformers",
         "pipeline_tag": "fill-mask" if "masked_lm" in heads else "feature-extraction",
@@ -70,7 +72,7 @@ def card(run: Run, corpus: Corpus, held_out: Corpus) -> str:
         "## Limits",
         "It has read the text described below and nothing else, repeats what is wrong or unfair in it, and has not "
         "been trained to follow instructions. Whoever publishes it chooses the licence that this text allows.",
-        _markdown(corpus_table(corpus, held_out)),
+        *map(_markdown, corpus_tables(run, corpus_folders)),
         _markdown(cost_table(run)),
         f"## Recipe\n\n```toml\n{(run.folder / 'recipe.toml').read_text('utf-8').strip()}\n```",
     ]

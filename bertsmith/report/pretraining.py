@@ -55,26 +55,27 @@ class PretrainingReport:
     pairs: Sequence[JudgedPair]
 
 
-def write_report(run_folder: Path, corpus_folder: Path) -> Path:
+def write_report(run_folder: Path, *corpus_folders: Path) -> Path:
     """Write `report.html` into the folder of a finished run and return its path.
 
-    Everything in it is read from the two folders, so it can be written again at any time. Raises UsageError or
-    BertsmithError naming the file when a folder is incomplete or damaged.
+    `corpus_folders`: those the run read, as they were given to it; examples come from the first. Everything is read
+    from the folders, so it can be written again at any time. Raises UsageError or BertsmithError naming the file when a
+    folder is incomplete or damaged.
     """
     run = read_run(run_folder)
-    corpus = Corpus.open(corpus_folder)
-    held_out = Corpus.open(corpus_folder, split="validation")
+    corpus = Corpus.open(corpus_folders[0])
+    held_out = Corpus.open(corpus_folders[0], split="validation")
     constant = constant_guess(run, held_out)
     trained = load_trained(run_folder)
     lines, pairs = _examples(run, trained, held_out)
     report = PretrainingReport(
         name=run.name,
         version=bertsmith.__version__,
-        corpus_name=corpus_folder.resolve().name,
+        corpus_name=" and ".join(folder.resolve().name for folder in corpus_folders),
         verdict=verdict(run, constant),
         tiles=_tiles(run, constant),
         plots=plots_of(run, constant),
-        summary=[cost_table(run), corpus_table(corpus, held_out)],
+        summary=[cost_table(run), *corpus_tables(run, corpus_folders)],
         recipe=recipe_tables({**run.recipe, **prepared_with(corpus)}),
         lines=lines,
         pairs=pairs,
@@ -165,8 +166,20 @@ def cost_table(run: Run) -> Table:
     return Table("Cost", rows)
 
 
-def corpus_table(corpus: Corpus, held_out: Corpus) -> Table:
-    """Counts of the corpus, its validation part, and what preparation skipped."""
+def corpus_tables(run: Run, folders: Sequence[Path]) -> list[Table]:
+    """A table for each corpus the run read; of several, with its name and its share of every step."""
+    titles = ["Corpus"]
+    if run.shares:
+        names = (folder.resolve().name for folder in folders)
+        titles = [f"Corpus {name}, {share:.0%} of every step" for name, share in zip(names, run.shares, strict=True)]
+    return [
+        _corpus_table(title, Corpus.open(folder), Corpus.open(folder, split="validation"))
+        for title, folder in zip(titles, folders, strict=True)
+    ]
+
+
+def _corpus_table(title: str, corpus: Corpus, held_out: Corpus) -> Table:
+    """Counts of a corpus, its validation part, and what preparation skipped."""
     details = corpus.details
     rows = [
         (f"{name}", f"{getattr(corpus, attribute):,} + {getattr(held_out, attribute):,} for validation")
@@ -185,7 +198,7 @@ def corpus_table(corpus: Corpus, held_out: Corpus) -> Table:
         rows.append(("text read", size(details["bytes"])))
     skipped = details.get("skipped") or {}
     rows += [(f"skipped: {reason}", f"{amount:,}") for reason, amount in skipped.items()]
-    return Table("Corpus", rows if skipped else [*rows, ("skipped", "nothing")])
+    return Table(title, rows if skipped else [*rows, ("skipped", "nothing")])
 
 
 def prepared_with(corpus: Corpus) -> dict[str, Any]:

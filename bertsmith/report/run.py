@@ -13,6 +13,7 @@ from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.objectives.table import OBJECTIVES
 from bertsmith.training.environment import Record, read_record
+from bertsmith.training.initial import CORPUS_SHARES
 from bertsmith.training.logs import read_metrics
 
 
@@ -47,6 +48,11 @@ class Run:
     def initial(self) -> bool:
         """Whether training started from the weights of another model."""
         return bool(self.record.inputs.get("initial model"))
+
+    @property
+    def shares(self) -> list[float]:
+        """What each of several corpora gives to a step; empty where there is only one."""
+        return [float(share) for share in self.record.inputs.get(CORPUS_SHARES, "").split()]
 
     @property
     def longest(self) -> int:

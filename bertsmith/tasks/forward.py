@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,35 +11,24 @@ import torch
 from bertsmith import interrupt
 from bertsmith.batch import Batch, flat_batch
 from bertsmith.data.cuts.examples import Examples
-from bertsmith.data.cuts.template import Template
+from bertsmith.data.sequences import TokenSequence, pair, single, type_ids_of
 from bertsmith.errors import UsageError
 from bertsmith.models.model import Model
-from bertsmith.tokenizers.tokenizer import SpecialIds
+
+__all__ = [
+    "TOKENS_PER_BATCH",
+    "TokenSequence",
+    "batches",
+    "device_of",
+    "pair",
+    "require_head",
+    "sequences_of",
+    "single",
+    "starts_of",
+]
 
 TOKENS_PER_BATCH = 4096
 """Tokens of one forward pass: enough to keep the processor busy, little enough for its caches and any memory."""
-
-
-class TokenSequence(NamedTuple):
-    """One input of a model, special tokens included.
-
-    token_ids: (tokens,) int64. first: how many of them, from the start, are of segment A (type 0); the rest is type 1.
-    """
-
-    token_ids: np.ndarray
-    first: int
-
-
-def single(token_ids: np.ndarray, special: SpecialIds) -> TokenSequence:
-    """`[CLS] tokens [SEP]`."""
-    wrapped = Template(special).single(token_ids)
-    return TokenSequence(wrapped, len(wrapped))
-
-
-def pair(first: np.ndarray, second: np.ndarray, special: SpecialIds, separators: int) -> TokenSequence:
-    """`[CLS] first [SEP] second [SEP]`, with as many separators between as the tokenizer says."""
-    template = Template(special, separators)
-    return TokenSequence(template.pair(first, second), template.first_length(len(first)))
 
 
 def sequences_of(examples: Examples, token_ids: npt.NDArray[np.int64]) -> list[TokenSequence]:
@@ -76,10 +64,10 @@ def batches(
 
 def _batch(sequences: list[TokenSequence], device: torch.device) -> Batch:
     interrupt.check()
-    token_ids = torch.from_numpy(np.concatenate([sequence.token_ids for sequence in sequences]))
-    type_ids = torch.cat([(torch.arange(len(s.token_ids)) >= s.first).long() for s in sequences])
+    token_ids = np.concatenate([sequence.token_ids for sequence in sequences]).astype(np.int64)
     lengths = torch.tensor([len(sequence.token_ids) for sequence in sequences])
-    return flat_batch(token_ids, type_ids, lengths).to(device)
+    type_ids = torch.from_numpy(type_ids_of(sequences))
+    return flat_batch(torch.from_numpy(token_ids), type_ids, lengths).to(device)
 
 
 def starts_of(batch: Batch) -> np.ndarray:

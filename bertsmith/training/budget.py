@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bertsmith.data.mixture import Batches
 from bertsmith.errors import UsageError
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
+from bertsmith.training.work import Source
 
 SAMPLED_STEPS = 16  # how many steps, spread over the first epoch, are read to know the tokens of a step
 VALIDATION_COST = 1 / 3  # of a training step per sequence: a forward pass without a backward one
@@ -14,7 +14,7 @@ VALIDATION_SHARE = 0.25  # most of a budget in minutes that is set aside for val
 
 
 def steps_for(
-    training: TrainingConfig, long_phase: LongPhaseConfig, sources: Sequence[Batches], seconds: Sequence[float]
+    training: TrainingConfig, long_phase: LongPhaseConfig, sources: Sequence[Source], seconds: Sequence[float]
 ) -> int:
     """Steps that fit the budget. `seconds`: measured time of a step of each phase, read for minutes only.
 
@@ -43,7 +43,7 @@ def phase_ends(steps: int, long_phase: LongPhaseConfig) -> list[int]:
     return [steps - round(long_phase.share * steps), steps] if long_phase.share else [steps]
 
 
-def tokens_per_step(source: Batches) -> float:
+def tokens_per_step(source: Source) -> float:
     """Mean tokens of a global step, special tokens included, from steps spread over the first epoch."""
     total = source.steps_per_epoch(0)
     chosen = sorted({i * total // SAMPLED_STEPS for i in range(SAMPLED_STEPS)})

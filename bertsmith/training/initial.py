@@ -18,6 +18,7 @@ from bertsmith.training.starting import load_starting_model
 from bertsmith.training.validation import Baselines
 
 MASKED_LM = "masked_lm"
+CORPUS_SHARES = "set of corpus weights"  # among the inputs of a run that reads several corpora
 
 
 def input_fingerprints(corpus: MixedCorpus, init: Path | None) -> dict[str, str]:
@@ -25,7 +26,7 @@ def input_fingerprints(corpus: MixedCorpus, init: Path | None) -> dict[str, str]
     weights = "" if init is None else store.hash_file(Path(init) / "model.safetensors")
     inputs = {"corpus": corpus.fingerprint, "tokenizer": corpus.tokenizer.fingerprint, "initial model": weights}
     if len(corpus.shares) > 1:
-        inputs["set of corpus weights"] = " ".join(f"{share:.6f}" for share in corpus.shares)
+        inputs[CORPUS_SHARES] = " ".join(f"{share:.6f}" for share in corpus.shares)
     return inputs
 
 

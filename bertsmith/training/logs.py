@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,15 @@ class Logs:
         tags |= {name: value for name, value in line.items() if name.endswith(("_loss", "_accuracy"))}
         self._show({f"train/{name}": value for name, value in tags.items()}, line["step"])
 
-    def validation(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one validation; its keys are TASK_METRIC, or CORPUS/TASK_METRIC where there are several corpora."""
+    def validation(self, step: int, values: Mapping[str, float], metrics: Sequence[str] = ()) -> None:
+        """Write one validation; its keys are TASK_METRIC, or CORPUS/TASK_METRIC where there are several corpora, or
+        the names of the metrics of a task.
+        """
         self._write({"step": step, "validation": dict(values)})
         self.validated, self.last_validation = step, dict(values)
         tasks = ("masked_lm", "pair")
         named = {f"eval/{t}/{k.removeprefix(t + '_')}": v for k, v in values.items() for t in tasks if k.startswith(t)}
-        named |= {f"eval/{key}": value for key, value in values.items() if "/" in key}
+        named |= {f"eval/{key}": value for key, value in values.items() if "/" in key or key in metrics}
         self._show(named, step)
 
     def close(self) -> None:

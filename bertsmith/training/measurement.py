@@ -4,55 +4,54 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from bertsmith import console, interrupt
 from bertsmith.config import to_values
-from bertsmith.data.mixture import Batches
-from bertsmith.models.model import Model
-from bertsmith.training import budget
-from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_up_cpu, supports_bf16
+from bertsmith.training.device import (
+    Device,
+    OtherWork,
+    choose_fp32_backend,
+    set_fp32_backend,
+    set_up_cpu,
+    supports_bf16,
+)
 from bertsmith.training.environment import Settings, machine_facts
 from bertsmith.training.loop import steps
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.remembered import remembered
 from bertsmith.training.schedules import warmup_steps
-from bertsmith.training.setup import build_state
+from bertsmith.training.work import Work
 
 MEASURED_SECONDS = 2.0  # of steps per measurement, after one that is thrown away
 MOST_STEPS = 100
 BF16_GAIN = 1.1  # bf16 is chosen from this speed-up on: below it, fp32's digits are worth more
 COMPILE_PAYS_SECONDS = 1200.0  # compiling takes 20 to 90 s and gains up to a third
 COMPILE_GAIN = 1.05
+DISTURBED = 0.25  # cores that other processes keep busy, from which on the times of two kinds of steps are not compared
 
 
-def settle(plan: PretrainingPlan, initial: Callable[[], Model], sources: Sequence[Batches], device: Device) -> Settings:
-    """Resolve precision, compilation, threads, fp32 backend and the budget, the same on every rank.
-
-    initial: makes the model as it is before step 1. sources: the examples of each phase.
-    """
-    training = plan.training
+def settle(work: Work, device: Device) -> Settings:
+    """Resolve precision, compilation, threads, fp32 backend and the budget, the same on every rank."""
+    training = work.plan.training
     threads = set_up_cpu(training.threads, device.local_world)
     machine = [machine_facts(device.torch_device), threads, device.world]
     backend = remembered("fp32_backend", machine, lambda: choose_fp32_backend(device.torch_device), device)
     set_fp32_backend(backend)
     settings = Settings(0, "fp32", False, backend, threads, device.world)
-    clock = _Clock(plan, settings, initial, sources, device)
-    circumstances = [machine, cost_of(plan)]
-    if training.precision == "auto":
-        precision = remembered("precision", circumstances, lambda: _faster_precision(clock, device), device)
-        console.say(f"training in {precision}, measured to be the faster on this machine")
-    else:
-        precision = training.precision
+    clock = _Clock(work, settings, device)
+    circumstances = [machine, list(work.cost)]
+    precision = _precision(clock, circumstances) if training.precision == "auto" else training.precision
     compiled = training.compile == "on"
     circumstances.append(precision)
-    if training.compile == "auto" and _is_long(clock, precision, circumstances):
-        compiled = remembered("compile", circumstances, lambda: _faster_compiled(clock, precision), device)
+    if training.compile == "auto" and not work.brief and _is_long(clock, precision, circumstances):
+        compiled = remembered(
+            "compile", circumstances, lambda: _faster_compiled(clock, precision), device, lambda: not clock.disturbed
+        )
     settings = replace(settings, precision=precision, compiled=compiled)
-    seconds = [mean(clock.times(precision, compiled, phase)) for phase in range(len(sources)) if training.minutes]
-    count = budget.steps_for(training, plan.long_phase, sources, seconds)
+    seconds = [mean(clock.times(precision, compiled, phase)) for phase in range(len(work.sources)) if training.minutes]
+    count = work.steps_for(seconds)
     if training.minutes:
         times = " and ".join(f"{1000 * second:,.0f}" for second in seconds)
         console.say(f"{training.minutes:g} minutes are {count} steps of {times} ms")
@@ -67,10 +66,24 @@ def cost_of(plan: PretrainingPlan) -> list[object]:
     return [to_values(plan.model), *step, list(plan.objectives.use)]
 
 
-def _faster_precision(clock: _Clock, device: Device) -> str:
+def _precision(clock: _Clock, circumstances: object) -> str:
+    """The faster number format: measured, or expected where measuring does not pay or cannot be trusted."""
+    device = clock.device
     if device.maximum(float(not supports_bf16(device.torch_device))):
         return "fp32"
-    return "bf16" if clock.best("fp32") >= BF16_GAIN * clock.best("bf16") else "fp32"
+    if clock.work.brief:
+        return "bf16"
+
+    def faster() -> str:
+        measured = "bf16" if clock.best("fp32") >= BF16_GAIN * clock.best("bf16") else "fp32"
+        return "bf16" if clock.disturbed else measured
+
+    precision = remembered("precision", circumstances, faster, device, lambda: not clock.disturbed)
+    if clock.disturbed:
+        console.say(f"training in {precision}, for which this processor is made; other work disturbs a measurement")
+    else:
+        console.say(f"training in {precision}, measured to be the faster on this machine")
+    return precision
 
 
 def _faster_compiled(clock: _Clock, precision: str) -> bool:
@@ -79,23 +92,24 @@ def _faster_compiled(clock: _Clock, precision: str) -> bool:
 
 def _is_long(clock: _Clock, precision: str, circumstances: object) -> bool:
     """Whether the planned length pays for compiling."""
-    plan = clock.plan
-    if plan.training.minutes:
-        return plan.training.minutes * 60 >= COMPILE_PAYS_SECONDS
-    count = budget.steps_for(plan.training, plan.long_phase, clock.sources, [])
-    seconds = remembered("seconds", circumstances, lambda: clock.best(precision), clock.device)
+    training = clock.work.plan.training
+    if training.minutes:
+        return training.minutes * 60 >= COMPILE_PAYS_SECONDS
+    count = clock.work.steps_for([])
+    seconds = remembered(
+        "seconds", circumstances, lambda: clock.best(precision), clock.device, lambda: not clock.disturbed
+    )
     return count * seconds >= COMPILE_PAYS_SECONDS
 
 
 @dataclass
 class _Clock:
-    """Times throw-away steps, each kind once."""
+    """Times throw-away steps, each kind once. disturbed: whether other work was there meanwhile."""
 
-    plan: PretrainingPlan
+    work: Work
     settings: Settings
-    initial: Callable[[], Model]
-    sources: Sequence[Batches]
     device: Device
+    disturbed: bool = False
     known: dict[tuple[str, bool, int], list[float]] = field(default_factory=dict)
 
     def best(self, precision: str, compiled: bool = False) -> float:
@@ -110,20 +124,24 @@ class _Clock:
         return self.known[key]
 
     def _measure(self, settings: Settings, phase: int) -> list[float]:
-        state, _ = build_state(self.plan, settings, self.initial, self.device)
+        state, _ = self.work.build(settings)
+        source, workers = self.work.sources[phase], self.work.plan.training.workers
         # At next to no rate: without its warm-up the recipe's own could end in a loss that is not a number.
         training = replace(
-            self.plan.training, steps=MOST_STEPS + 2, warmup=0.0, schedule="constant", learning_rate=1e-12
+            self.work.plan.training, steps=MOST_STEPS + 2, warmup=0.0, schedule="constant", learning_rate=1e-12
         )
-        batches = (self.sources[phase].step(number) for number in itertools.count())
+        batches = (source.step(number) for number in itertools.count())
         times: list[float] = []
+        others = OtherWork()
         wanted = 2
         for step in steps(state, batches, training, self.device):
             interrupt.check("nothing was trained yet")
-            overlapped = step.wait if training.workers else 0.0
+            overlapped = step.wait if workers else 0.0
             times.append(self.device.maximum(step.seconds - overlapped))
             if len(times) == 2:
                 wanted = 2 + min(MOST_STEPS, math.ceil(MEASURED_SECONDS / times[1]))
             if len(times) >= wanted > 2:
                 break
+        cores = others.cores(self.device.local_world)
+        self.disturbed = bool(self.device.maximum(float(self.disturbed or cores > DISTURBED)))
         return times[1:]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bertsmith.models.model import Model
 from bertsmith.training.config import TrainingConfig
-from bertsmith.training.update_rules import Buffers, FusedAdam, Lamb, UpdateRule
+from bertsmith.training.update_rules import Buffers, FusedAdam, Lamb, Piece, UpdateRule
 
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary of the flat fp32 buffers
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -21,14 +21,18 @@ class Optimizer:
     """Owns fp32 masters of every parameter, their summed gradients and both moments, each as one flat buffer.
 
     In fp32 the model's parameters are views of the masters; in bf16 they are rounded copies. Gradients of micro-batches
-    are added up in fp32 either way. Decayed parameters come first, so that each group is one slice.
+    are added up in fp32 either way. Decayed parameters come first, those of one rate together, so that whatever is
+    treated alike is one slice.
     """
 
-    def __init__(self, model: Model, config: TrainingConfig, dtype: torch.dtype) -> None:
+    def __init__(
+        self, model: Model, config: TrainingConfig, dtype: torch.dtype, rates: Mapping[str, float] | None = None
+    ) -> None:
+        """rates: times the learning rate, by parameter name; those not named, and all when None, have 1."""
         self.config = config
         decayed, excluded = split_parameters(model, config)
         self._parameters = dict(decayed + excluded)
-        self._places, border, size = _lay_out(decayed, excluded)
+        self._places, pieces, size = _lay_out(decayed, excluded, rates or {})
         device = next(model.parameters()).device
         self.masters, self._gradients, self.exp_avg, self.exp_avg_sq = (
             torch.zeros(size, dtype=torch.float32, device=device) for _ in range(4)
@@ -42,7 +46,7 @@ class Optimizer:
         self._collected = self.views(self._gradients)
         for name, parameter in self._parameters.items():
             parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
-        buffers = Buffers(self.masters, self._gradients, self.exp_avg, self.exp_avg_sq, border)
+        buffers = Buffers(self.masters, self._gradients, self.exp_avg, self.exp_avg_sq, pieces)
         self._rule: UpdateRule
         if config.optimizer == "lamb":
             tensors = [place for name, _ in decayed for place in self._tensors_of(model, name)]
@@ -149,13 +153,40 @@ def split_parameters(
     return [n for n in named if id(n[1]) not in excluded], [n for n in named if id(n[1]) in excluded]
 
 
-def _lay_out(*groups: list[tuple[str, nn.Parameter]]) -> tuple[dict[str, int], int, int]:
-    """Where each parameter starts in the flat buffers, where the first group ends, and their size."""
+def _lay_out(
+    decayed: list[tuple[str, nn.Parameter]], excluded: list[tuple[str, nn.Parameter]], rates: Mapping[str, float]
+) -> tuple[dict[str, int], list[Piece], int]:
+    """Where each parameter starts in the flat buffers, the pieces that these are made of, and their size."""
     places: dict[str, int] = {}
-    ends, end = [], 0
-    for group in groups:
-        for name, parameter in group:
-            places[name] = end
-            end += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
-        ends.append(end)
-    return places, ends[0], end
+    pieces: list[Piece] = []
+    end = 0
+    for group, is_decayed in ((decayed, True), (excluded, False)):
+        for rate in sorted({rates.get(name, 1.0) for name, _ in group}, reverse=True):
+            start = end
+            for name, parameter in group:
+                if rates.get(name, 1.0) == rate:
+                    places[name] = end
+                    end += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+            pieces.append(Piece(slice(start, end), is_decayed, rate))
+    return places, pieces, end
+
+
+def layer_rates(model: Model, decay: float) -> dict[str, float]:
+    """Times the learning rate for each parameter (Clark et al. 2020, ELECTRA): 1 above the encoder's layers, `decay`
+    for the last layer, and for each layer below, and then the embeddings, `decay` times that of the one above.
+
+    A weight that several layers share has the rate of the highest of them.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    last = model.config.layers
+    heights: dict[str, int] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        parts = name.split(".")
+        height = last + 1
+        if parts[:2] == ["encoder", "layers"]:
+            height = int(parts[2]) // model.config.inner_groups + 1
+        elif parts[:2] == ["encoder", "embeddings"]:
+            height = 0
+        first = names[id(parameter)]
+        heights[first] = max(heights.get(first, 0), height)
+    return {name: decay ** (last + 1 - height) for name, height in heights.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,13 @@ class PretrainingPlan:
         names = [f.name for f in fields(self) if not f.name.startswith("recipe_")]
         tables = {name: getattr(self, name) for name in names if name != "seed"}
         return {"seed": self.seed, **{name: config.to_values(table) for name, table in tables.items()}}
+
+    def recipe(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
+        """The tables of recipe.toml, with the values that were settled."""
+        tables: dict[str, Any] = tomllib.loads(self.recipe_text) if self.recipe_text else {"name": self.recipe_name}
+        if "tokenizer" in tables:  # where it was "auto" or larger than what the text could fill
+            tables["tokenizer"]["size"] = resolved["model"]["vocab_size"]
+        return config.merge(tables, resolved)
 
 
 def open_sources(

@@ -26,17 +26,24 @@ def file() -> Path:
     return base / "measurements.json"
 
 
-def remembered(what: str, circumstances: object, measure: Callable[[], T], device: Device) -> T:
+def remembered(
+    what: str,
+    circumstances: object,
+    measure: Callable[[], T],
+    device: Device,
+    trusted: Callable[[], bool] = lambda: True,
+) -> T:
     """What was measured earlier under the same circumstances (JSON), or what `measure` returns now.
 
-    The ranks agree: all take the first one's memory, or all measure and take the first one's result.
+    The ranks agree: all take the first one's memory, or all measure and take the first one's result. trusted: asked on
+    the first rank after measuring; what is not trusted is not kept.
     """
     name = f"{what} {store.fingerprint(json.dumps(circumstances, sort_keys=True))[:16]}"
     found = device.on_main(lambda: _read().get(name))
     if found is not None:
         return found
     measured = measure()
-    return device.on_main(lambda: _remember(name, measured))
+    return device.on_main(lambda: _remember(name, measured) if trusted() else measured)
 
 
 def _read() -> dict[str, T]:

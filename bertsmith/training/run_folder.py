@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bertsmith import config, store
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.training import checkpoint
-from bertsmith.training.config import BUDGETS
-from bertsmith.training.environment import Record, Settings, read_record, write_record
-from bertsmith.training.plan import PretrainingPlan
+from bertsmith.training.environment import Record, read_record, write_record
+from bertsmith.training.work import Plan
 
 FREE = frozenset(f"training.{name}" for name in ("save_every", "keep", "log_every", "workers"))
 """What a resumed run may change: none of it reaches the weights."""
@@ -32,6 +29,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
         self.checkpoints = path / "checkpoints"
+        self.best = path / "best"
         self.model = path / "model"
         self.plans = path / ".plans"
 
@@ -42,7 +40,7 @@ class RunFolder:
         if not self.record_file.exists() and any(foreign):
             raise UsageError(f"{self.path}: is not empty and holds no run; choose another --out")
 
-    def record(self, plan: PretrainingPlan, inputs: Mapping[str, str]) -> Record | None:
+    def record(self, plan: Plan, inputs: Mapping[str, str]) -> Record | None:
         """What an earlier line settled, or None to start anew.
 
         UsageError naming the field when the run there was asked for something else and has a checkpoint to lose.
@@ -64,21 +62,17 @@ class RunFolder:
             return None
         return record
 
-    def start(self, plan: PretrainingPlan, record: Record) -> None:
+    def start(self, plan: Plan, record: Record) -> None:
         """Write what was settled, before step 1; whatever an earlier start without a checkpoint left is removed."""
-        for leftover in (self.tensorboard, self.model):
+        for leftover in (self.tensorboard, self.model, self.best):
             shutil.rmtree(leftover, ignore_errors=True)
         self.metrics.unlink(missing_ok=True)
-        tables: dict[str, Any] = tomllib.loads(plan.recipe_text) if plan.recipe_text else {"name": plan.recipe_name}
-        if "tokenizer" in tables:  # where it was "auto" or larger than what the text could fill
-            tables["tokenizer"]["size"] = record.resolved["model"]["vocab_size"]
-        text = config.dump(config.merge(tables, record.resolved))
-        store.write_atomic(self.recipe_file, text.encode())
+        store.write_atomic(self.recipe_file, config.dump(plan.recipe(record.resolved)).encode())
         write_record(self.record_file, record)
 
     def sweep(self) -> None:
         """Remove what a killed process left half written. Only for the holder of the lock."""
-        for place in (self.path, self.checkpoints):
+        for place in (self.path, self.checkpoints, self.best):
             for pattern in (".*.partial-*", ".*.replaced-*", ".?*.lock"):
                 for path in place.glob(pattern) if place.is_dir() else ():
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -97,7 +91,7 @@ class RunFolder:
         store.write_atomic(self.result_file, (json.dumps(result, indent=1) + "\n").encode())
 
 
-def refuse_other(path: Path, record: Record, plan: PretrainingPlan, inputs: Mapping[str, str]) -> None:
+def refuse_other(path: Path, record: Record, plan: Plan, inputs: Mapping[str, str]) -> None:
     """UsageError naming the first field in which this line differs from the one that started the run."""
     for name, found in inputs.items():
         if record.inputs.get(name, "") != found:
@@ -118,14 +112,3 @@ def _at(values: Mapping[str, Any], key: str) -> Any:
     for name in key.split("."):
         part = part.get(name) if isinstance(part, Mapping) else None
     return part
-
-
-def resolved(plan: PretrainingPlan, settings: Settings) -> PretrainingPlan:
-    """The plan with its budget in steps and nothing left to be chosen."""
-    training = replace(
-        plan.training,
-        **{name: type(getattr(plan.training, name))(0) for name in BUDGETS},
-        precision=settings.precision,
-        compile="on" if settings.compiled else "off",
-    )
-    return replace(plan, training=replace(training, steps=settings.steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,9 @@ import torch
 from bertsmith import console
 from bertsmith.batch import Batch, flat_batch
 from bertsmith.models.model import Model
+from bertsmith.objectives.objective import Objective
 from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import DTYPES, Device, compile_layers, uncompile_layers
 from bertsmith.training.environment import Settings
 from bertsmith.training.optimizers import Optimizer
@@ -22,19 +24,35 @@ def build_state(
     plan: PretrainingPlan, settings: Settings, initial: Callable[[], Model], device: Device
 ) -> tuple[State, Settings]:
     """The state before step 1. The settings come back with `compiled` off where compiling is impossible."""
-    model = initial().to(device.torch_device)
-    model.encoder.activation_checkpointing = plan.training.activation_checkpointing
-    optimizer = Optimizer(model, plan.training, DTYPES[settings.precision])
-    state = State(model, [OBJECTIVES[name] for name in plan.objectives.use], optimizer, plan.seed)
+    objectives = [OBJECTIVES[name] for name in plan.objectives.use]
+    shown = _made_up_batches(plan, device)
+    return prepare_state(initial(), objectives, plan.training, plan.seed, settings, device, shown)
+
+
+def prepare_state(
+    model: Model,
+    objectives: Sequence[Objective],
+    training: TrainingConfig,
+    seed: int,
+    settings: Settings,
+    device: Device,
+    shown: Sequence[Batch],
+    rates: Mapping[str, float] | None = None,
+) -> tuple[State, Settings]:
+    """A state before step 1 from a model. shown: batches that the compiler sees first. rates: see Optimizer."""
+    model = model.to(device.torch_device)
+    model.encoder.activation_checkpointing = training.activation_checkpointing
+    optimizer = Optimizer(model, training, DTYPES[settings.precision], rates)
+    state = State(model, objectives, optimizer, seed)
     if settings.compiled:
-        compiled = _compile(plan, state, device)
+        compiled = _compile(state, shown, device)
         settings = replace(settings, compiled=device.maximum(0.0 if compiled else 1.0) == 0.0)
         if not settings.compiled:
             uncompile_layers(model.encoder.layers)
     return state, settings
 
 
-def _compile(plan: PretrainingPlan, state: State, device: Device) -> bool:
+def _compile(state: State, shown: Sequence[Batch], device: Device) -> bool:
     """Compile and run the layers on made-up batches that depend on the plan alone.
 
     The compiler looks at the sizes it meets first, so a run and its resumed continuation must meet the same ones.
@@ -42,7 +60,7 @@ def _compile(plan: PretrainingPlan, state: State, device: Device) -> bool:
     compile_layers(state.model.encoder.layers)
     console.say("compiling the encoder layer (20 to 90 seconds)")
     try:
-        for batch in _made_up_batches(plan, device):
+        for batch in shown:
             encoded = state.model(batch.to(device.torch_device))
             encoded.hidden_states.float().sum().backward()
         return True
@@ -60,11 +78,13 @@ def _made_up_batches(plan: PretrainingPlan, device: Device) -> list[Batch]:
     kinds = [[length] * rows, [length] + [length - 1] * (rows - 1)] if rows > 1 else []
     if min(sizes) == 1:
         kinds.append([length])
-    batches = []
-    for lengths in kinds:
-        ids = torch.zeros(sum(lengths), dtype=torch.int64)
-        batches.append(flat_batch(ids, ids, torch.tensor(lengths)))
-    return batches
+    return [blank_batch(lengths) for lengths in kinds]
+
+
+def blank_batch(lengths: Sequence[int]) -> Batch:
+    """Sequences of these lengths, all of token 0."""
+    ids = torch.zeros(sum(lengths), dtype=torch.int64)
+    return flat_batch(ids, ids, torch.tensor(lengths))
 
 
 def _micro_batch_sizes(plan: PretrainingPlan, world: int) -> set[int]:

@@ -48,7 +48,7 @@ def load_starting_model(folder: Path, wanted: EncoderConfig, tokenizer: Tokenize
     has beyond the folder's start as the mean of the pieces that the folder's tokenizer cuts them into; rows of the
     embedding without a token are left out. UsageError naming the field that differs, or the vocabulary.
     """
-    model = load_model(folder)
+    model = load_model(folder, foreign_heads=True)
     _require_same_shape(folder, model.config, wanted)
     own = Tokenizer.load(folder)
     _require_same_vocabulary(folder, own, tokenizer)

@@ -15,14 +15,23 @@ FOREVER = 1e9  # as a step number it makes both bias corrections exactly 1, and 
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A part of the flat buffers whose parameters are treated alike. rate: times the learning rate of the step."""
+
+    place: slice
+    decayed: bool
+    rate: float = 1.0
+
+
+@dataclass(frozen=True)
 class Buffers:
-    """Flat fp32 buffers of one size. The decayed parameters lie before `border`, the others from there on."""
+    """Flat fp32 buffers of one size, made of `pieces` side by side, the decayed ones first."""
 
     weights: Tensor
     gradients: Tensor
     exp_avg: Tensor
     exp_avg_sq: Tensor
-    border: int
+    pieces: Sequence[Piece]
 
 
 class UpdateRule(Protocol):
@@ -43,22 +52,19 @@ class FusedAdam:
     def __init__(self, buffers: Buffers, config: TrainingConfig) -> None:
         self._never_correct = config.optimizer == "bert_adam"
         self._steps: list[Tensor] = []
-        groups, pieces = [], []
-        for piece, decay in (
-            (slice(0, buffers.border), config.weight_decay),
-            (slice(buffers.border, buffers.weights.numel()), 0.0),
-        ):
-            if piece.stop > piece.start:
-                groups.append({"params": [buffers.weights[piece]], "weight_decay": decay})
-                pieces.append(piece)
+        groups = [
+            {"params": [buffers.weights[piece.place]], "weight_decay": config.weight_decay if piece.decayed else 0.0}
+            for piece in buffers.pieces
+        ]
+        self._rates = [piece.rate for piece in buffers.pieces]
         self._adamw = torch.optim.AdamW(
             groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True
         )
-        for group, piece in zip(groups, pieces, strict=True):
+        for group, piece in zip(groups, buffers.pieces, strict=True):
             (weights,) = group["params"]
-            weights.grad = buffers.gradients[piece]
+            weights.grad = buffers.gradients[piece.place]
             step = torch.zeros((), dtype=torch.float32, device=weights.device)
-            moments = {"exp_avg": buffers.exp_avg[piece], "exp_avg_sq": buffers.exp_avg_sq[piece]}
+            moments = {"exp_avg": buffers.exp_avg[piece.place], "exp_avg_sq": buffers.exp_avg_sq[piece.place]}
             self._adamw.state[weights] = {"step": step, **moments}
             self._steps.append(step)
 
@@ -66,8 +72,8 @@ class FusedAdam:
         """See UpdateRule."""
         for step in self._steps:
             step.fill_(FOREVER if self._never_correct else float(number))
-        for group in self._adamw.param_groups:
-            group["lr"] = rate
+        for group, times in zip(self._adamw.param_groups, self._rates, strict=True):
+            group["lr"] = rate * times
         self._adamw.step()
 
 
@@ -91,10 +97,13 @@ class Lamb:
         flat.exp_avg_sq.mul_(config.beta2).addcmul_(flat.gradients, flat.gradients, value=1 - config.beta2)
         update = torch.sqrt(flat.exp_avg_sq, out=flat.gradients).add_(config.epsilon)
         torch.div(flat.exp_avg, update, out=update)
-        update[: flat.border].add_(flat.weights[: flat.border], alpha=config.weight_decay)
+        for piece in flat.pieces:
+            if piece.decayed:
+                update[piece.place].add_(flat.weights[piece.place], alpha=config.weight_decay)
         if self._weights:
             self._scale()
-        flat.weights.add_(update, alpha=-rate)
+        for piece in flat.pieces:
+            flat.weights[piece.place].add_(update[piece.place], alpha=-rate * piece.rate)
 
     def _scale(self) -> None:
         """Multiply each decayed tensor's update by its trust ratio; nothing waits for the device."""

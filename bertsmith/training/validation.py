@@ -146,5 +146,5 @@ def probe_batches(plan: PretrainingPlan, corpora: Sequence[Corpus | MixedCorpus]
 
 
 def interval(config: TrainingConfig) -> int:
-    """Steps between validations: as asked, or a tenth of the run."""
-    return config.validate_every or max(1, config.steps // 10)
+    """Steps between validations: as asked, or a tenth of the run, the last tenth being the shorter one."""
+    return config.validate_every or max(1, -(-config.steps // 10))

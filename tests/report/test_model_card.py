@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from bertsmith import store
 from bertsmith.errors import BertsmithError
 from bertsmith.report.model_card import write_card
+from bertsmith.report.pretraining import write_report
+from bertsmith.training.initial import CORPUS_SHARES
 from tests.report.finished import Finished, make_run
 
 
@@ -31,6 +34,18 @@ def test_chinese_is_recognised_by_its_tokens(tmp_path: Path, chinese: Path) -> N
     text = write_card(make_run(tmp_path / "run", chinese, use=("masked_lm",)), chinese).read_text("utf-8")
     assert front_matter(text)["language"] == "zh"
     assert "NextSentence" not in text
+
+
+def test_every_corpus_of_a_mixture_is_described(tmp_path: Path, english: Path, chinese: Path) -> None:
+    run = make_run(tmp_path / "run", english)
+    record = run / "environment.json"
+    values = json.loads(record.read_text())
+    values["inputs"][CORPUS_SHARES] = "0.750000 0.250000"
+    record.write_text(json.dumps(values))
+    text = write_card(run, english, chinese).read_text("utf-8")
+    assert f"Corpus {english.name}, 75% of every step" in text and f"Corpus {chinese.name}, 25% of every step" in text
+    html = write_report(run, english, chinese).read_text("utf-8")
+    assert f"on {english.name} and {chinese.name}<" in html
 
 
 def test_the_manifest_names_the_card_and_the_weights_are_untouched(finished: Finished) -> None:

@@ -73,7 +73,7 @@ def test_files_that_users_add_are_their_business(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
-    with pytest.raises(UsageError, match="no finished model yet; type its pretrain line again, or give one of"):
+    with pytest.raises(UsageError, match="no finished model yet; type its line again, or give one of"):
         load_trained(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         load_trained(tmp_path / "nowhere")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import Model, build_model
 from bertsmith.training.config import TrainingConfig
-from bertsmith.training.optimizers import Optimizer, split_parameters
+from bertsmith.training.optimizers import Optimizer, layer_rates, split_parameters
 
 PAIR = "heads.pair.weight"
 OPTIMIZERS = ("bert_adam", "adamw", "lamb")
@@ -212,3 +212,51 @@ def test_restore_gives_back_every_bit(name: Any) -> None:
     for kept in ("masters", "exp_avg", "exp_avg_sq"):
         assert torch.equal(getattr(trained, kept), getattr(resumed, kept))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_layer_s_rate_scales_its_update_alone(name: Any) -> None:
+    config = TrainingConfig(steps=3, optimizer=name, learning_rate=1e-2, clip=0.0)
+    moved = {}
+    for decay in (1.0, 0.5):
+        model = small_model()
+        rates = layer_rates(model, decay)
+        optimizer = Optimizer(model, config, torch.float32, rates)
+        before = {key: p.detach().clone() for key, p in model.named_parameters()}
+        give(model, gradients_of(model, 0))
+        optimizer.update(config.learning_rate, 0)
+        moved[decay] = {key: p.detach() - before[key] for key, p in model.named_parameters()}
+    for key, times in rates.items():
+        torch.testing.assert_close(moved[0.5][key], times * moved[1.0][key], atol=1e-7, rtol=1e-4)
+
+
+def test_rates_fall_from_the_head_to_the_embeddings() -> None:
+    config = EncoderConfig(vocab_size=50, hidden_size=8, layers=3, heads=2, max_positions=16)
+    rates = layer_rates(build_model(config, ("pair",), 0), 0.5)
+    assert rates[PAIR] == rates["encoder.pooler.bias"] == 1.0
+    assert rates["encoder.layers.2.attention.qkv.weight"] == 0.5
+    assert rates["encoder.layers.0.attention.qkv.weight"] == 0.125
+    assert rates["encoder.embeddings.words.weight"] == rates["encoder.embeddings.norm.bias"] == 0.0625
+
+
+def test_a_shared_layer_has_the_rate_of_its_last_use() -> None:
+    config = EncoderConfig(family="albert", vocab_size=50, hidden_size=8, layers=4, heads=2, sharing="all", groups=2)
+    rates = layer_rates(build_model(config, (), 0), 0.5)
+    layers = {name.split(".")[2]: rate for name, rate in rates.items() if name.startswith("encoder.layers.")}
+    assert layers == {"0": 0.125, "2": 0.5}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_restore_with_rates_of_layers_gives_back_every_bit(name: Any) -> None:
+    config = TrainingConfig(steps=9, optimizer=name)
+    first, second = small_model(), small_model()
+    rates = layer_rates(first, 0.7)
+    trained, resumed = (Optimizer(model, config, torch.bfloat16, rates) for model in (first, second))
+    for step in range(2):
+        give(first, gradients_of(first, step))
+        trained.update(1e-2, step)
+    resumed.restore(trained.views(trained.masters), trained.state())
+    for optimizer, model in ((trained, first), (resumed, second)):
+        give(model, gradients_of(model, 2))
+        optimizer.update(1e-2, 2)
+    assert torch.equal(trained.masters, resumed.masters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from bertsmith.data.corpus import Corpus
 from bertsmith.errors import UsageError
-from bertsmith.models.config import EncoderConfig
+from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.model import Model, build_model
 from bertsmith.recipe import load_recipe
@@ -194,3 +195,21 @@ def test_advice_for_another_batch() -> None:
     assert "1.1e-02" in advice_for_batch(recipe, replace(recipe, batch_size=2048))
     assert advice_for_batch(recipe, replace(recipe, batch_size=24)) == ""
     assert advice_for_batch(recipe, replace(recipe, batch_size=2048, learning_rate=2e-3)) == ""
+
+
+def test_a_task_head_of_any_kind_is_left_behind(text: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A fine-tuned model is an encoder to start from, deeper too; so is one whose head is not known here."""
+    plan = plan_for(text)
+    made = build_model(plan.model, (), 5, task=TaskHead("sequence", ("no", "yes")))
+    folder = write(made, text.tokenizer, tmp_path / "tuned")
+    for change in ({}, {"architectures": ["BertWithAnotherHead"]}):
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        for layers in (plan.model.layers, 2 * plan.model.layers):
+            deeper = plan_for(text, layers=layers)
+            started = initial_model(deeper, text, folder)()
+            assert tuple(started.heads) == BOTH and started.task is None
+            words = "encoder.embeddings.words.weight"
+            assert torch.equal(started.get_parameter(words), made.get_parameter(words))
+    said = capsys.readouterr().err
+    assert "has no trained head masked_lm or pair" in said and "head not known here are left out (classifier" in said

@@ -1,6 +1,7 @@
 """What the rest of training does not know: ranks, number formats and compilation."""
 
 from bertsmith.training.device.compilation import compile_layers, eager_only, uncompile_layers
+from bertsmith.training.device.load import OtherWork
 from bertsmith.training.device.precision import (
     DTYPES,
     choose_fp32_backend,
@@ -14,6 +15,7 @@ from bertsmith.training.device.ranks import Device, open_device
 __all__ = [
     "DTYPES",
     "Device",
+    "OtherWork",
     "choose_fp32_backend",
     "compile_layers",
     "eager_only",

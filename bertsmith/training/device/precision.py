@@ -27,7 +27,10 @@ NEVER = 2**31 - 1
 
 def seed_dropout(key: np.uint64) -> None:
     """Start torch's default generators (CPU and GPU) at a hash of (seed, step, micro-step, rank)."""
-    torch.manual_seed(int(key))
+    # torch.manual_seed formats a traceback in each call where there is a GPU library but no GPU: a millisecond a step.
+    torch.default_generator.manual_seed(int(key))
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(int(key))
 
 
 def set_up_cpu(threads: int, local_world: int) -> int:

@@ -1,0 +1,279 @@
+"""What `finetune` does for one task: read, search, compare with baselines, keep the best, report. It resumes.
+
+Every function returns what `--json` prints. Heavy imports stay inside the functions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertsmith import config, console, store
+from bertsmith.errors import UsageError
+from bertsmith.tasks.finetuning_config import FinetuningConfig, finetuning_config
+from bertsmith.tasks.search import Found, Search, Trial, find_best, grid_points, spread
+from bertsmith.tasks.search_folder import SearchFolder
+
+if TYPE_CHECKING:
+    from bertsmith.models.config import EncoderConfig
+    from bertsmith.tasks.evaluation import Evaluation
+    from bertsmith.tasks.finetuning_config import TaskConfig
+    from bertsmith.tasks.parts import Parts
+    from bertsmith.tasks.task import Task
+    from bertsmith.tasks.trained import Trained
+    from bertsmith.tasks.user_table import Columns
+
+Flags = Mapping[str, config.Override]
+Result = dict[str, Any]
+
+SHORT = 120.0  # seconds of training up to which the baseline that costs another training is trained by itself
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    """Everything that is known before anything is trained."""
+
+    task: Task
+    columns: Columns | None
+    data: Path
+    parts: Parts
+    labels: tuple[str, ...]
+    start: Path
+    encoder: EncoderConfig
+    flags: Flags
+    config: FinetuningConfig
+    fingerprints: dict[str, str]
+
+    @property
+    def validation(self) -> list[Any]:
+        """The part that decides."""
+        return next(iter(self.parts.validation.values()))
+
+    def config_of(self, trial: Trial) -> FinetuningConfig:
+        """The config of one trial: the flags, over them its settings and its seed."""
+        flags = {key.replace("-", "_"): value for key, value in self.flags.items()}
+        flags |= {**trial.settings, "seed": trial.seed}
+        return finetuning_config(self.task, self.encoder.hidden_size, len(self.parts.train), flags)
+
+
+def finetune(
+    task: str,
+    model: str | Path,
+    data: str | Path,
+    out: str | Path,
+    columns: Columns | None = None,
+    search: Search | None = None,
+    flags: Flags | None = None,
+) -> Result:
+    """Fine-tune an encoder on a task; the result is OUT/model, OUT/report.html and OUT/result.json.
+
+    task: the name of a task, or "table" with `columns`. model: a run, a checkpoint or any Hugging Face folder of a
+    supported family. data: a folder with the published files, or one file. flags: fields of FinetuningConfig.
+    """
+    chosen = search or Search()
+    chosen.check()
+    points = grid_points(chosen.grid)
+    folder = SearchFolder(Path(out))
+    if is_first_rank():
+        store.refuse_locked(folder.path)
+    assignment = _assignment(task, Path(model), Path(data), columns, flags or {})
+    for point in points:
+        assignment.config_of(Trial(point, assignment.config.seed))  # every mistake before anything is trained
+    with store.locked(folder.path) if is_first_rank() else nullcontext():
+        finished = folder.begin(_request(assignment, chosen), write=is_first_rank())
+        if finished is not None:
+            console.say(f"{folder.path}: this fine-tuning is finished")
+            return finished
+        return _carry_out(assignment, chosen, points, folder)
+
+
+def is_first_rank() -> bool:
+    """Under torchrun the first rank locks and writes for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _assignment(task: str, model: Path, data: Path, columns: Columns | None, flags: Flags) -> _Assignment:
+    from bertsmith.models.untrusted import regular_file
+    from bertsmith.tasks.finetuning import shape_of
+    from bertsmith.tasks.parts import labels_of, read_parts
+    from bertsmith.tasks.table_parts import read_table_parts
+    from bertsmith.tasks.trained import model_folder
+    from bertsmith.tasks.user_table import NAME, task_for
+
+    start = model_folder(model)
+    encoder = shape_of(start)
+    found, columns = task_for(task, data, columns)
+    early = finetuning_config(found, encoder.hidden_size, 1, flags)
+    read = read_table_parts if found.name == NAME else read_parts
+    parts = read(found, data, early.seed, early.task.validation_share)
+    if not parts.validation:
+        raise UsageError(f"{data}: there is nothing to validate on; task.validation_share holds some examples out")
+    final = finetuning_config(found, encoder.hidden_size, len(parts.train), flags)
+    fingerprints = {
+        "data": store.fingerprint(_plain(parts)),
+        "model": store.hash_file(regular_file(start, "model.safetensors")),
+    }
+    labels = labels_of(found, parts.train)
+    return _Assignment(found, columns, data, parts, labels, start, encoder, flags, final, fingerprints)
+
+
+def _plain(parts: Parts) -> list[Any]:
+    """What is learnt and judged from, without the places it was read from."""
+    every = [parts.train, *parts.validation.values()]
+    return [[repr(tuple(example[1:])) for example in examples] for examples in every]
+
+
+def _request(assignment: _Assignment, chosen: Search) -> Result:
+    """What this line asks for, as JSON; the same line again asks for the same."""
+    return {
+        "task": assignment.task.name,
+        "columns": asdict(assignment.columns) if assignment.columns else {},
+        **{name: {"fingerprint": found} for name, found in assignment.fingerprints.items()},
+        "config": config.to_values(assignment.config),
+        "seeds": chosen.seeds,
+        "grid": list(chosen.grid),
+        "baselines": chosen.baselines,
+    }
+
+
+def _carry_out(assignment: _Assignment, chosen: Search, points: list[dict[str, str]], folder: SearchFolder) -> Result:
+    """Train, judge, compare, write."""
+    from bertsmith.report.finetuning import Judged, write_report
+    from bertsmith.report.finetuning_card import card
+    from bertsmith.tasks.evaluation import evaluate
+    from bertsmith.tasks.standard_error import standard_error
+    from bertsmith.tasks.trained import load_trained
+
+    task, metric = assignment.task, assignment.task.metrics[0]
+    seeds = range(assignment.config.seed, assignment.config.seed + chosen.seeds)
+    found = find_best(points, seeds, metric, lambda trial: _train(assignment, trial, folder))
+    baselines = _baselines(assignment, chosen, found, folder)
+    if not is_first_rank():
+        return {}
+    best = folder.runs / found.best.trial.name
+    trained = load_trained(best)
+    settings = assignment.config_of(found.best.trial).task
+    judged = {name: evaluate(trained, task, part, settings) for name, part in assignment.parts.validation.items()}
+    main = next(iter(judged.values()))
+    error = standard_error(task, assignment.validation, main.predictions, metric)
+    result = _result(assignment, found, judged, baselines, error, folder)
+    _tell(result, metric)
+    result |= _test(assignment, trained, settings, folder)
+    folder.take_best(best, lambda: card(result, task, assignment.labels, assignment.encoder, best))
+    shown = Judged(task, assignment.labels, assignment.validation, main.predictions)
+    console.say(f"report: {write_report(folder.path, result, shown)}")
+    folder.write_result(result)
+    return result
+
+
+def _test(assignment: _Assignment, trained: Trained, settings: TaskConfig, folder: SearchFolder) -> Result:
+    """Metrics of a test part with labels, which nothing was chosen by, or files with answers for one without."""
+    from bertsmith.tasks.evaluation import evaluate
+    from bertsmith.tasks.parts import is_labelled
+    from bertsmith.tasks.submissions import unlabelled_parts, write_submission
+
+    task, test = assignment.task, assignment.parts.test
+    labelled = [example for example in test if is_labelled(example)]
+    if labelled:
+        return {"test": evaluate(trained, task, labelled, settings).metrics, "test_examples": len(labelled)}
+    parts = unlabelled_parts(task, assignment.data, test)
+    paths = [write_submission(trained, part, settings, folder.submission) for part in parts]
+    return {"submission": [str(path) for path in paths]} if paths else {}
+
+
+def _train(assignment: _Assignment, trial: Trial, folder: SearchFolder, random: bool = False) -> Result:
+    """One training, or what is there of it. `random`: from random weights instead of the given ones."""
+    from bertsmith.tasks.finetuning import Job, finetune_once
+
+    name = "random-weights" if random else trial.name
+    job = Job(
+        task=assignment.task,
+        labels=assignment.labels,
+        train=assignment.parts.train,
+        validation=assignment.validation,
+        config=assignment.config_of(trial),
+        name=name,
+        inputs={"data": assignment.fingerprints["data"]},
+    )
+    return asdict(finetune_once(job, assignment.start, folder.runs / name, random=random))
+
+
+def _baselines(assignment: _Assignment, chosen: Search, found: Found, folder: SearchFolder) -> Result:
+    """{name: metrics on the validation part} of whatever needs no pretraining."""
+    from bertsmith.tasks.baselines import RANDOM, cheap_baselines
+
+    if chosen.baselines == "none":
+        return {}
+    seconds = found.best.result["seconds"]
+    random: Result = {}
+    if chosen.baselines == "all" or seconds <= SHORT:
+        console.say(f"baseline: the same encoder from random weights (about {console.duration(seconds)})")
+        random = {RANDOM: _train(assignment, found.best.trial, folder, random=True)["validation"]}
+    else:
+        console.say(
+            f"the baseline from random weights would take another {console.duration(seconds)}: left out"
+            " (--baselines all trains it)"
+        )
+    if not is_first_rank():
+        return {}
+    return cheap_baselines(assignment.task, assignment.parts.train, assignment.validation) | random
+
+
+def _result(
+    assignment: _Assignment,
+    found: Found,
+    judged: Mapping[str, Evaluation],
+    baselines: Result,
+    error: float,
+    folder: SearchFolder,
+) -> Result:
+    """What `--json` prints and result.json keeps."""
+    best, task = found.best, assignment.task
+    main = next(iter(judged.values()))
+    result: Result = {
+        "task": task.name,
+        "metric": task.metrics[0],
+        "steps": best.result["steps"],
+        "seconds": best.result["seconds"],
+        "tokens": best.result["tokens"],
+        "validation": main.metrics,
+        "model": str(folder.model),
+        "standard_error": error,
+        "baselines": baselines,
+        "seeds": {"count": len(found.same), **spread(found.same)},
+        "runs": [
+            {
+                "name": outcome.trial.name,
+                "seed": outcome.trial.seed,
+                "settings": outcome.trial.settings,
+                **{key: outcome.result.get(key) for key in ("validation", "steps", "seconds", "best_step")},
+                **({"failed": outcome.failed} if outcome.failed else {}),
+            }
+            for outcome in found.outcomes
+        ],
+        "best": best.trial.name,
+        "examples": {"train": len(assignment.parts.train), **{name: e.examples for name, e in judged.items()}},
+        "truncated": main.truncated,
+        "columns": asdict(assignment.columns) if assignment.columns else {},
+        "report": str(folder.report),
+    }
+    if len(judged) > 1:
+        result["parts"] = {name: evaluation.metrics for name, evaluation in judged.items()}
+    return result
+
+
+def _tell(result: Result, metric: str) -> None:
+    """The figures side by side, on stderr."""
+    value, error = result["validation"][metric], result["standard_error"]
+    rows: list[list[str]] = [["this model", f"{value:.4f} ± {error:.4f}"]]
+    if result["seeds"]["count"] > 1:
+        mean, deviation = (result["seeds"][key][metric] for key in ("mean", "standard_deviation"))
+        rows.append([f"mean of {result['seeds']['count']} seeds", f"{mean:.4f} ± {deviation:.4f}"])
+    rows += [[name.replace("_", " "), f"{values[metric]:.4f}"] for name, values in result["baselines"].items()]
+    console.table(
+        f"{result['task']}: {metric} on {result['examples']['train']:,} training examples", rows, ["", metric]
+    )

@@ -1,0 +1,82 @@
+"""What `finetune suite` does: one fine-tuning after another, each in a folder of its own, and one table of all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from bertsmith import config, console, store
+from bertsmith.errors import BertsmithError
+from bertsmith.finetuning import finetune, is_first_rank
+from bertsmith.tasks.search import Search
+
+Flags = Mapping[str, config.Override]
+Result = dict[str, Any]
+
+
+def finetune_suite(
+    model: str | Path,
+    data: Sequence[str | Path],
+    out: str | Path,
+    search: Search | None = None,
+    pairs: Sequence[str] = (),
+    flags: Flags | None = None,
+) -> Result:
+    """Fine-tune on every task whose folder is there: {tasks: [...], average, averages{...}, decisive, failed{...}}.
+
+    Each is a fine-tuning in OUT/TASK; finished ones are not repeated, a stopped one goes on. A task that fails is told
+    and left out of the table. pairs: minimal pairs, which the model is asked as it is, by phenomenon.
+    """
+    from bertsmith.tasks.suite import summary, table, tasks_in
+
+    chosen, folder = search or Search(), Path(out)
+    chosen.check()
+    found = tasks_in([Path(path) for path in data])
+    results: list[Result] = []
+    failed: dict[str, str] = {}
+    with store.locked(folder) if is_first_rank() else nullcontext():
+        for number, (task, path) in enumerate(found, 1):
+            console.say(f"{number} of {len(found)}: {task.name} ({path})")
+            try:
+                results.append(finetune(task.name, model, path, folder / task.name, search=chosen, flags=flags))
+            except BertsmithError as error:
+                if type(error) is not BertsmithError:  # wrong usage and requests to stop end everything
+                    raise
+                console.warn(f"{task.name}: {error}")
+                failed[task.name] = str(error)
+        if not results:
+            raise BertsmithError(f"{folder}: no task could be trained; the first: {next(iter(failed.values()))}")
+        if not is_first_rank():
+            return {}
+        result: Result = {**summary(results), "failed": failed}
+        if pairs:
+            result["minimal_pairs"] = _minimal_pairs(model, pairs)
+        headings, rows = table(result)
+        console.table("", rows, headings)
+        _write(folder, result)
+    return result
+
+
+def _minimal_pairs(model: str | Path, pairs: Sequence[str]) -> Result:
+    from bertsmith.tasks.minimal_pairs import evaluate_minimal_pairs
+    from bertsmith.tasks.pair_files import read_pairs
+    from bertsmith.tasks.texts import tell
+    from bertsmith.tasks.trained import load_trained
+    from bertsmith.text.skipped import Skipped
+
+    skipped = Skipped()
+    asked = read_pairs(pairs, skipped)
+    trained = load_trained(model)
+    judged = evaluate_minimal_pairs(trained.model, trained.tokenizer, asked, trained.max_length, skipped)
+    tell(skipped)
+    return judged
+
+
+def _write(folder: Path, result: Result) -> None:
+    from bertsmith.tasks.suite import markdown
+
+    store.write_atomic(folder / "table.md", markdown(result).encode())
+    store.write_atomic(folder / "result.json", (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())

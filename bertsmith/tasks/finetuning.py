@@ -1,0 +1,320 @@
+"""Fine-tuning in one run folder: begin, go on, or say that it is done."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertsmith import config, console, store
+from bertsmith.data.labelled import LabelledSource
+from bertsmith.data.loader import stream
+from bertsmith.errors import BertsmithError, Interrupted, Stopped, UsageError
+from bertsmith.models.config import EncoderConfig, TaskHead
+from bertsmith.models.folder import CONFIG
+from bertsmith.models.huggingface import config_from_json
+from bertsmith.models.model import Model
+from bertsmith.models.task_models import new_task_model, start_task_model
+from bertsmith.models.untrusted import read_config, regular_file
+from bertsmith.objectives.labelled import Labelled
+from bertsmith.tasks.encoding import Encoded, Encoder, encode_part, encoder_for, head_for
+from bertsmith.tasks.evaluation import longest_sequence, predictions
+from bertsmith.tasks.finetuning_config import FinetuningConfig, TaskConfig
+from bertsmith.tasks.metrics import score
+from bertsmith.tasks.task import Task
+from bertsmith.tasks.trained import FILES, TaskSettings, longest, model_folder, write_settings
+from bertsmith.tokenizers.tokenizer import Tokenizer
+from bertsmith.training.budget import steps_for, tokens_per_step
+from bertsmith.training.checkpoint import Checkpoints
+from bertsmith.training.config import LongPhaseConfig, TrainingConfig
+from bertsmith.training.device import Device, eager_only, open_device
+from bertsmith.training.environment import Record, Settings
+from bertsmith.training.finetuning import (
+    FinetuningPlan,
+    FinetuningResult,
+    FinetuningRun,
+    remove_leftovers,
+    validation_interval,
+)
+from bertsmith.training.logs import Interval
+from bertsmith.training.opening import begin, enter, find, reopen
+from bertsmith.training.optimizers import layer_rates
+from bertsmith.training.run_folder import RunFolder
+from bertsmith.training.setup import blank_batch, prepare_state
+from bertsmith.training.state import State
+from bertsmith.training.work import Work, resolved_training
+
+BRIEF_OPERATIONS = 2e13  # of a whole run: a minute or so on two cores, of which measuring would take a tenth
+LONGEST_SHOWN = 64  # tokens of the sequences that the compiler sees first
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fine-tuning run. labels: of the head's outputs, in their order; () where the task has none.
+
+    validation: [] = nothing is validated, and the last weights are the model. name: of the run, for people. inputs:
+    fingerprints of the data, by name; those of model and tokenizer are added.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    train: list[Any]
+    validation: list[Any]
+    config: FinetuningConfig
+    name: str
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The model that training starts from. max_length: tokens of a sequence of the task."""
+
+    folder: Path
+    shape: EncoderConfig
+    tokenizer: Tokenizer
+    positions: int
+    max_length: int
+    head: TaskHead
+    random: bool
+
+
+def finetune_once(job: Job, start: Path, out: Path, *, random: bool = False) -> FinetuningResult:
+    """Fine-tune the model of a folder (a run, or any of a supported family) into the run folder `out`, or go on there.
+
+    The same call again resumes an unfinished run bit for bit and returns the result of a finished one. random: of the
+    folder only the shape and the tokenizer are taken, and training starts from random weights. Under torchrun every
+    rank calls it. Raises UsageError (another job or model than the run there; a config that contradicts itself),
+    Stopped or Interrupted after a signal, with a checkpoint saved, and BertsmithError when training fails.
+    """
+    folder = RunFolder(Path(out))
+    job.config.training.check()
+    with open_device() as device, ExitStack() as stack:
+        begun = _look_at(job, start, random)
+        device.on_main(lambda: enter(stack, folder))
+        plan = _plan(job, random)
+        inputs = {**job.inputs, **_fingerprints(begun)}
+        found = find(folder, plan, inputs, device)
+        if found.result:
+            remove_leftovers(folder.best, folder.checkpoints)
+            console.say(f"{folder.path}: this run is finished")
+            return FinetuningResult(**found.result)
+        try:
+            run = _open_run(job, plan, begun, folder, found.record, inputs, device)
+            return FinetuningResult(**run.train())
+        except torch.OutOfMemoryError as error:
+            raise BertsmithError(
+                "out of memory; set task.tokens_at_once lower (same result, less memory) or"
+                " training.activation_checkpointing to true"
+            ) from error
+
+
+def shape_of(start: Path) -> EncoderConfig:
+    """The shape of the encoder in a run or model folder, from its config.json alone. Errors as in `load_trained`."""
+    path = regular_file(model_folder(Path(start)), CONFIG)
+    return config_from_json(read_config(path), path)
+
+
+def width_of(start: Path) -> int:
+    """How wide that encoder is: what the defaults depend on."""
+    return shape_of(start).hidden_size
+
+
+def _look_at(job: Job, start: Path, random: bool) -> _Start:
+    folder = model_folder(Path(start))
+    store.verify_files(folder, FILES)
+    shape, tokenizer = shape_of(folder), Tokenizer.load(folder)
+    if tokenizer.vocab_size > shape.vocab_size:
+        raise BertsmithError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {shape.vocab_size} embeddings"
+        )
+    positions = longest(folder, shape.max_positions)
+    length = longest_sequence(job.task.type, job.config.task, positions)
+    return _Start(folder, shape, tokenizer, positions, length, head_for(job.task, job.labels), random)
+
+
+def _plan(job: Job, random: bool) -> FinetuningPlan:
+    task = {"name": job.task.name, "labels": list(job.labels), "random_weights": random}
+    return FinetuningPlan(job.name, job.config.seed, job.config.training, {**task, **config.to_values(job.config.task)})
+
+
+def _fingerprints(start: _Start) -> dict[str, str]:
+    weights = "" if start.random else store.hash_file(start.folder / "model.safetensors")
+    return {"tokenizer": start.tokenizer.fingerprint, "initial model": weights}
+
+
+def _open_run(
+    job: Job,
+    plan: FinetuningPlan,
+    start: _Start,
+    folder: RunFolder,
+    record: Record | None,
+    inputs: Mapping[str, str],
+    device: Device,
+) -> FinetuningRun:
+    """Everything up to step 1, or up to the step resumed from."""
+    settings_of_task, training = replace(job.config.task, max_length=start.max_length), plan.training
+    encoder = encoder_for(job.task, start.head, start.tokenizer, start.max_length, job.config.task)
+    encoded = encode_part(encoder, job.train)
+    _tell(encoded, job, start.max_length)
+    source = LabelledSource(
+        encoded.examples,
+        start.head.kind,
+        training.batch_size,
+        plan.seed,
+        device.rank,
+        device.world,
+        training.micro_batch,
+        job.config.task.tokens_at_once,
+    )
+    validation = _validation_part(job.validation, training)
+    work = _work(job, plan, start, source, inputs, device)
+    epoch = source.steps_per_epoch(0)
+
+    def resolve(settings: Settings) -> FinetuningPlan:
+        settled = resolved_training(training, settings)
+        settled = replace(settled, validate_every=validation_interval(training, settings.steps, epoch))
+        return replace(plan, training=settled, task={**plan.task, "max_length": start.max_length})
+
+    state, settings = reopen(work, record, device) if record else begin(work, folder, resolve, device)
+    resolved = resolve(settings)
+    run = FinetuningRun(
+        resolved.training,
+        folder,
+        device,
+        state,
+        lambda step: stream(source, step, settings.steps, training.workers),
+        Checkpoints(folder.checkpoints, start.tokenizer, max(start.positions, start.max_length), inputs),
+        Interval(),
+        validate=_validator(job, encoder, validation, settings_of_task, device),
+        metrics=job.task.metrics,
+        patience=job.config.task.patience,
+        steps_per_epoch=epoch,
+        finish_model=lambda path: write_settings(path, _settings(job, settings_of_task)),
+        truncated=encoded.truncated,
+    )
+    run.require_space()
+    run.restore()
+    return run
+
+
+def _tell(encoded: Encoded, job: Job, max_length: int) -> None:
+    if encoded.truncated:
+        what = "questions" if job.task.type == "answering" else "examples"
+        console.warn(
+            f"{encoded.truncated:,} of {len(job.train):,} training {what} are longer than the {max_length} tokens of a"
+            " sequence leave room for, and were cut"
+        )
+    if encoded.unplaced:
+        console.warn(f"{encoded.unplaced:,} of {len(job.train):,} training examples have no answer in their context")
+
+
+def _validation_part(examples: list[Any], training: TrainingConfig) -> list[Any]:
+    """At most `training.validation_sequences` examples, spread evenly."""
+    most = training.validation_sequences
+    if len(examples) <= most:
+        return examples
+    console.say(f"{most:,} of {len(examples):,} validation examples are used (training.validation_sequences)")
+    return [examples[i * len(examples) // most] for i in range(most)]
+
+
+def _work(
+    job: Job,
+    plan: FinetuningPlan,
+    start: _Start,
+    source: LabelledSource,
+    inputs: Mapping[str, str],
+    device: Device,
+) -> Work:
+    training = plan.training
+    initial = _initial_model(job, start)
+    objective = Labelled(start.head, _class_weights(job.config.task, start.head, source))
+    lengths = [min(LONGEST_SHOWN, start.max_length)] * min(8, training.batch_size)
+    shown = [blank_batch(lengths), blank_batch([*lengths[1:], lengths[0] - 1]), blank_batch(lengths[:1])]
+    budgeted = replace(
+        training,
+        validation_sequences=max(1, len(job.validation)),
+        validate_every=training.validate_every or source.steps_per_epoch(0),
+    )
+
+    def build(settings: Settings) -> tuple[State, Settings]:
+        model = initial()
+        rates = layer_rates(model, job.config.task.layer_decay) if job.config.task.layer_decay < 1 else None
+        return prepare_state(model, [objective], training, plan.seed, settings, device, shown, rates)
+
+    def count(seconds: Sequence[float]) -> int:
+        return steps_for(budgeted, LongPhaseConfig(), [source], seconds)
+
+    tokens = tokens_per_step(source)
+    cost = [config.to_values(start.shape), start.head.kind, training.batch_size, int(np.log2(tokens))]
+    operations = 6.0 * _weights_in_use(start.shape) * tokens * (0 if training.minutes else count([]))
+    brief = training.minutes * 60 < 60 and operations < BRIEF_OPERATIONS
+    return Work(plan, dict(inputs), [source], build, count, cost, brief, title=job.name, unit="examples")
+
+
+def _weights_in_use(shape: EncoderConfig) -> int:
+    """Weights that every token meets: those of the layers, shared ones as often as they run."""
+    layer = 4 * shape.hidden_size**2 + 2 * shape.hidden_size * (shape.intermediate_size or 4 * shape.hidden_size)
+    return layer * shape.layers * shape.inner_groups
+
+
+def _initial_model(job: Job, start: _Start) -> Callable[[], Model]:
+    """A function that makes the model as it is before step 1, the same one each time."""
+    if start.random:
+        model = new_task_model(start.shape, start.head, job.config.seed)
+    else:
+        dropout = None if job.config.task.dropout < 0 else job.config.task.dropout
+        model = start_task_model(start.folder, start.head, job.config.seed, dropout=dropout)
+    return lambda: copy.deepcopy(model)
+
+
+def _class_weights(task: TaskConfig, head: TaskHead, source: LabelledSource) -> list[float] | None:
+    """Number of targets ÷ (number of classes x targets of the class): as many for each class, and 1 on average."""
+    if task.class_weights == "none":
+        return None
+    if head.regression or not head.labels:
+        raise UsageError("task.class_weights: balanced is for classification and tagging")
+    labels = np.concatenate([example.labels for example in source.examples])
+    counts = np.bincount(labels, minlength=len(head.labels))
+    present = int((counts > 0).sum())
+    return (labels.size / (present * np.maximum(counts, 1))).tolist()
+
+
+def _validator(
+    job: Job, encoder: Encoder, examples: Sequence[Any], task: TaskConfig, device: Device
+) -> Callable[[State], dict[str, float]]:
+    """Metrics of the fp32 masters, which are what is saved; every rank scores all examples."""
+    described = job.task if job.task.labels else replace(job.task, labels=job.labels)
+
+    def validate(state: State) -> dict[str, float]:
+        if not examples:
+            return {}
+        stopped, found = 0.0, []
+        state.model.eval()
+        try:
+            with state.optimizer.masters_in_model(), eager_only():
+                found = list(predictions(state.model, job.task, job.labels, examples, encoder, task))
+        except (Stopped, Interrupted):
+            stopped = 1.0
+        state.model.train()
+        return {} if device.maximum(stopped) else score(described, examples, found)
+
+    return validate
+
+
+def _settings(job: Job, task: TaskConfig) -> TaskSettings:
+    return TaskSettings(
+        job.task.name,
+        job.task.type,
+        job.labels,
+        job.task.metrics,
+        task,
+        job.task.no_answer,
+        job.task.by_character,
+        job.task.language,
+    )

@@ -1,0 +1,131 @@
+"""How a model is fine-tuned: what may be set, and what is taken by task, width and number of examples.
+
+From BERT-base's width up the published values hold (Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, 2 to 4 epochs,
+batches of 16 or 32). Narrower encoders learn little at such rates; theirs are from a sweep (docs/results.md). Needs
+no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from bertsmith import config
+from bertsmith.training.config import BUDGETS, TrainingConfig
+
+if TYPE_CHECKING:
+    from bertsmith.tasks.task import Task
+
+Count = Annotated[int, Field(ge=0)]
+
+
+def _told(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """How examples of a task become sequences, and how the best model is found."""
+
+    max_length: Count = _told(
+        0, "longest sequence in tokens, special tokens included; 0 = the model's (384 at most for answering)"
+    )
+    stride: Annotated[int, Field(ge=1)] = _told(
+        128, "tokens that two windows of a long text have in common, at most 0.4 of a window (answering, tagging)"
+    )
+    max_answer_length: Annotated[int, Field(ge=1)] = _told(30, "tokens of the longest answer that is given")
+    class_weights: Literal["none", "balanced"] = _told(
+        "none", "balanced = an example counts the more, the rarer its class is (classification)"
+    )
+    patience: Count = _told(0, "validations without a gain after which training ends; 0 = it never ends early")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = _told(
+        1.0, "learning rate of a layer as a share of the one above it; 1 = all alike"
+    )
+    dropout: Annotated[float, Field(ge=-1, lt=1)] = _told(
+        -1.0, "dropout of hidden states and attention while fine-tuning; -1 = as the model was pretrained with"
+    )
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = _told(
+        0.1, "share of the training part that is held out where the data have no validation part"
+    )
+    tokens_at_once: Annotated[int, Field(ge=512)] = _told(
+        8192, "most tokens of one forward pass in training; a step of more is divided (same result, less memory)"
+    )
+
+
+@dataclass(frozen=True)
+class FinetuningConfig:
+    """What the flags of `finetune` may set."""
+
+    seed: Count = _told(0, "of the new head, the order of examples, and dropout")
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+
+
+class _Values(NamedTuple):
+    """Defaults from this width up. seen: most examples read in a run, counting each as often as it is read."""
+
+    width: int
+    learning_rate: float
+    epochs: float
+    seen: float
+
+
+BY_WIDTH = (
+    _Values(768, 2e-5, 3, 1_500_000),
+    _Values(512, 2e-4, 4, 400_000),
+    _Values(256, 5e-4, 6, 400_000),
+    _Values(0, 1e-3, 10, 400_000),
+)
+PUBLISHED_WIDTH = 768
+BATCH = 32
+LEAST_STEPS = 300  # a handful of examples is read more often, so that there are steps enough to learn from
+MOST_EPOCHS = 3.0  # times the epochs of the width
+RATES: Mapping[str, float] = {"answering": 1.5, "tagging": 2.0}
+"""Times the rate of the width: 3e-5 for SQuAD as published, and where every token has a label, more."""
+CHOICE_BATCH = 16  # questions, each with several sequences (google-research/albert: RACE)
+ANSWER_LENGTH = 384  # published for SQuAD
+
+
+def defaults_for(task: Task, width: int, examples: int) -> FinetuningConfig:
+    """What is taken for a task, an encoder `width` wide and a training part of so many examples."""
+    values = next(values for values in BY_WIDTH if width >= values.width)
+    batch = CHOICE_BATCH if task.type == "choice" else BATCH
+    return FinetuningConfig(
+        training=TrainingConfig(
+            epochs=_epochs(values, batch, examples),
+            batch_size=min(batch, max(8, examples // 8)),
+            learning_rate=values.learning_rate * RATES.get(task.type, 1.0),
+            warmup=0.1,
+            optimizer="adamw",  # with bias correction: without it small data sets fail on some seeds
+            save_every=500,
+            keep=1,
+            validation_sequences=100_000,
+        )
+    )
+
+
+def _epochs(values: _Values, batch: int, examples: int) -> float:
+    """Epochs of the width; fewer of many examples, so that no run takes days, and more of a handful."""
+    examples = max(examples, 1)
+    affordable = max(1.0, float(round(values.seen / examples)))
+    needed = min(MOST_EPOCHS * values.epochs, float(-(-LEAST_STEPS * batch // examples)))
+    return min(max(values.epochs, needed), affordable)
+
+
+def finetuning_config(
+    task: Task, width: int, examples: int, flags: Mapping[str, config.Override] | None = None
+) -> FinetuningConfig:
+    """The defaults with flags as typed on a command line: {"training.learning_rate": "3e-5"}; a budget replaces that
+    of the defaults. UsageError with one line for each mistake.
+    """
+    flags = flags or {}
+    over = config.parse_overrides(FinetuningConfig, flags)
+    base = defaults_for(task, width, examples)
+    if any(over.get("training", {}).get(name) for name in BUDGETS):
+        base = replace(base, training=replace(base.training, epochs=0.0))
+    built = config.build(FinetuningConfig, config.merge(config.to_values(base), over), lambda key: f"--{key}")
+    built.training.check()
+    return built

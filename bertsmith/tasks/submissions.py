@@ -1,0 +1,105 @@
+"""Answers to the unlabelled test parts, in the form that the benchmarks' own servers take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bertsmith import console, store
+from bertsmith.tasks.evaluation import predict
+from bertsmith.tasks.finetuning_config import TaskConfig
+from bertsmith.tasks.parts import is_labelled, read_part
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.task import Task
+from bertsmith.tasks.trained import Trained
+
+LABEL_FILES = {
+    "cola": "CoLA.tsv",
+    "sst2": "SST-2.tsv",
+    "mrpc": "MRPC.tsv",
+    "stsb": "STS-B.tsv",
+    "qqp": "QQP.tsv",
+    "mnli": "MNLI-m.tsv",
+    "qnli": "QNLI.tsv",
+    "rte": "RTE.tsv",
+    "wnli": "WNLI.tsv",
+    "ax": "AX.tsv",
+}
+"""GLUE's file of each task."""
+
+OTHER_PARTS = {("mnli", "test-mismatched"): "MNLI-mm.tsv"}
+STSB_RANGE = (0.0, 5.0)
+
+
+class Unlabelled(NamedTuple):
+    """Unlabelled examples, and what the file with their answers is called (without a folder)."""
+
+    task: Task
+    file: str
+    examples: Sequence[Any]
+
+
+def unlabelled_parts(task: Task, data: Path, test: Sequence[Any]) -> list[Unlabelled]:
+    """The unlabelled test parts of a task in a folder: its own, for MNLI also the mismatched one.
+
+    test: the examples of its own test part, as `read_parts` gives them. A part with labels needs no submission.
+    """
+    if not test or any(is_labelled(example) for example in test):
+        return []
+    parts = [Unlabelled(task, LABEL_FILES.get(task.name, f"{task.name}.jsonl"), test)]
+    for (name, part), file in OTHER_PARTS.items():
+        if name == task.name and part in task.files and data.is_dir():
+            parts.append(Unlabelled(task, file, read_part(task, data, part)))
+    return parts
+
+
+def write_submission(trained: Trained, part: Unlabelled, settings: TaskConfig, folder: Path) -> Path:
+    """Answer a test part and write the file into the folder; returns its path."""
+    console.say(f"answers to {len(part.examples):,} test examples of {part.task.name}")
+    predictions = list(predict(trained, part.task, part.examples, settings))
+    render = glue_file if part.file.endswith(".tsv") else json_lines
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / part.file
+    store.write_atomic(path, render(part.task, part.examples, predictions).encode())
+    return path
+
+
+def glue_file(task: Task, examples: Sequence[Any], predictions: Sequence[Prediction]) -> str:
+    """`index<tab>prediction` by the ids of the file, else numbered from 0; scores of STS-B are kept within 0 and 5."""
+    lines = ["index\tprediction"]
+    for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+        match prediction:
+            case Regressed(value):
+                low, high = STSB_RANGE
+                shown = f"{min(high, max(low, value)) if task.name == 'stsb' else value:.3f}"
+            case Classified(label, _):
+                shown = label
+            case _:
+                raise TypeError(f"{task.name} gives {type(prediction).__name__}, not a label or a score")
+        lines.append(f"{_id_of(example, number)}\t{shown}")
+    return "\n".join(lines) + "\n"
+
+
+def json_lines(task: Task, examples: Sequence[Any], predictions: Sequence[Prediction]) -> str:
+    """One object per example: its id and what was answered, as CLUE's servers take it."""
+    lines = []
+    for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+        name = _id_of(example, number)
+        lines.append(json.dumps({"id": name, **_ANSWERS[type(prediction)](prediction)}, ensure_ascii=False))
+    return "\n".join(lines) + "\n"
+
+
+def _id_of(example: Any, number: int) -> str | int:
+    """The published id of an example, or its number: names of rows without one are "file:line"."""
+    return number if ":" in example.name else example.name
+
+
+_ANSWERS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Classified: lambda prediction: {"label": prediction.label},
+    Regressed: lambda prediction: {"score": prediction.value},
+    Chosen: lambda prediction: {"label": prediction.choice},
+    Tagged: lambda prediction: {"tags": list(prediction.tags)},
+    Answered: lambda prediction: {"answer": prediction.text},
+}

@@ -1,0 +1,41 @@
+"""Files for the benchmarks' own servers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bertsmith.tasks.examples import ChoiceExample, TextExample
+from bertsmith.tasks.predictions import Chosen, Classified, Regressed
+from bertsmith.tasks.submissions import glue_file, json_lines, unlabelled_parts
+from bertsmith.tasks.table import TASKS
+
+
+def test_glue_takes_an_index_and_a_prediction() -> None:
+    examples = [TextExample("0", "a", "b", None), TextExample("7", "c", "d", None)]
+    labels = [Classified("entailment", {}), Classified("not_entailment", {})]
+    assert glue_file(TASKS["rte"], examples, labels) == "index\tprediction\n0\tentailment\n7\tnot_entailment\n"
+    scores = [Regressed(5.4), Regressed(2.25)]
+    assert glue_file(TASKS["stsb"], examples, scores) == "index\tprediction\n0\t5.000\n7\t2.250\n"
+
+
+def test_rows_without_an_id_are_numbered_and_clue_takes_json_lines() -> None:
+    examples = [ChoiceExample("c3.json:1", "", "", ("a", "b"), None), ChoiceExample("x9", "", "", ("a", "b"), None)]
+    lines = json_lines(TASKS["c3"], examples, [Chosen(1, (0.1, 0.9)), Chosen(0, (0.8, 0.2))]).splitlines()
+    assert [json.loads(line) for line in lines] == [{"id": 0, "label": 1}, {"id": "x9", "label": 0}]
+
+
+def test_parts_are_those_without_labels(tmp_path: Path) -> None:
+    unlabelled = [TextExample("0", "a", None, None)]
+    [part] = unlabelled_parts(TASKS["sst2"], tmp_path, unlabelled)
+    assert part.file == "SST-2.tsv"
+    assert unlabelled_parts(TASKS["sst2"], tmp_path, [TextExample("0", "a", None, "1")]) == []
+    assert unlabelled_parts(TASKS["sst2"], tmp_path, []) == []
+    assert unlabelled_parts(TASKS["afqmc"], tmp_path, unlabelled)[0].file == "afqmc.jsonl"
+
+
+def test_mnli_has_two_files(tmp_path: Path) -> None:
+    for name in ("test_matched.tsv", "test_mismatched.tsv"):
+        (tmp_path / name).write_text("index\tsentence1\tsentence2\n0\ta\tb\n")
+    parts = unlabelled_parts(TASKS["mnli"], tmp_path, [TextExample("0", "a", "b", None)])
+    assert [part.file for part in parts] == ["MNLI-m.tsv", "MNLI-mm.tsv"]
