@@ -46,8 +46,9 @@ def examples_of(arguments: argparse.Namespace) -> tuple[Any, list[Any], list[Any
 def ours(arguments: argparse.Namespace) -> dict[str, float]:
     """One epoch by bertsmith."""
     from bertsmith.tasks.evaluation import evaluate
-    from bertsmith.tasks.finetuning import Job, finetune_once
+    from bertsmith.tasks.finetuning import finetune_once
     from bertsmith.tasks.finetuning_config import finetuning_config
+    from bertsmith.tasks.job import Job
     from bertsmith.tasks.trained import load_trained
 
     task, train, validation, labels = examples_of(arguments)

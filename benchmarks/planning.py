@@ -2,9 +2,9 @@
 
     python benchmarks/planning.py --corpus CORPUS [--recipes bert-tiny bert-mini] [--steps 30] [--threads 0]
 
-For each recipe one process plans and another one trains. Memory is the highest resident size during the run above that
-of the same process before it, after a run of a nearly empty model has loaded every library and the corpus; time is
-that of the median step. Both are printed with their ratios: planned / measured.
+For each recipe one process plans and another one trains. Memory is the most that the process holds during the run
+(without pages of mapped files) above what it held before, after a run of a nearly empty model has loaded every library
+and the corpus; time is that of the median step. Both are printed with their ratios: planned / measured.
 """
 
 from __future__ import annotations

@@ -187,7 +187,8 @@ def _test(assignment: _Assignment, trained: Trained, settings: TaskConfig, folde
 
 def _train(assignment: _Assignment, trial: Trial, folder: SearchFolder, random: bool = False) -> Result:
     """One training, or what is there of it. `random`: from random weights instead of the given ones."""
-    from bertsmith.tasks.finetuning import Job, finetune_once
+    from bertsmith.tasks.finetuning import finetune_once
+    from bertsmith.tasks.job import Job
 
     name = "random-weights" if random else trial.name
     job = Job(
@@ -268,12 +269,14 @@ def _result(
 
 def _tell(result: Result, metric: str) -> None:
     """The figures side by side, on stderr."""
+    from bertsmith.tasks.baselines import TITLES
+
     value, error = result["validation"][metric], result["standard_error"]
     rows: list[list[str]] = [["this model", f"{value:.4f} ± {error:.4f}"]]
     if result["seeds"]["count"] > 1:
         mean, deviation = (result["seeds"][key][metric] for key in ("mean", "standard_deviation"))
         rows.append([f"mean of {result['seeds']['count']} seeds", f"{mean:.4f} ± {deviation:.4f}"])
-    rows += [[name.replace("_", " "), f"{values[metric]:.4f}"] for name, values in result["baselines"].items()]
+    rows += [[TITLES[name], f"{values[metric]:.4f}"] for name, values in result["baselines"].items()]
     console.table(
         f"{result['task']}: {metric} on {result['examples']['train']:,} training examples", rows, ["", metric]
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import config, console, store
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, Interrupted, Stopped
 from bertsmith.finetuning import finetune, is_first_rank
 from bertsmith.tasks.search import Search
 
@@ -36,22 +36,22 @@ def finetune_suite(
     chosen.check()
     found = tasks_in([Path(path) for path in data])
     results: list[Result] = []
-    failed: dict[str, str] = {}
+    failed: dict[str, BertsmithError] = {}
     with store.locked(folder) if is_first_rank() else nullcontext():
         for number, (task, path) in enumerate(found, 1):
             console.say(f"{number} of {len(found)}: {task.name} ({path})")
             try:
                 results.append(finetune(task.name, model, path, folder / task.name, search=chosen, flags=flags))
+            except (Stopped, Interrupted):
+                raise
             except BertsmithError as error:
-                if type(error) is not BertsmithError:  # wrong usage and requests to stop end everything
-                    raise
                 console.warn(f"{task.name}: {error}")
-                failed[task.name] = str(error)
+                failed[task.name] = error
         if not results:
-            raise BertsmithError(f"{folder}: no task could be trained; the first: {next(iter(failed.values()))}")
+            raise next(iter(failed.values()))
         if not is_first_rank():
             return {}
-        result: Result = {**summary(results), "failed": failed}
+        result: Result = {**summary(results), "failed": {name: str(error) for name, error in failed.items()}}
         if pairs:
             result["minimal_pairs"] = _minimal_pairs(model, pairs)
         headings, rows = table(result)

@@ -19,11 +19,18 @@ from bertsmith.cli import run
 VERBS = [
     "prepare",
     "pretrain",
+    "finetune",
+    "finetune suite",
+    "evaluate",
     "evaluate mlm",
     "evaluate pairs",
     "evaluate minimal-pairs",
     "predict fill-mask",
     "predict next-sentence",
+    "predict classify",
+    "predict tag",
+    "predict answer",
+    "predict similarity",
     "compare",
     "inspect",
     "plan",
@@ -51,6 +58,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     noting("prepare", {"documents": 1, "skipped": {"empty": 2}})
     noting("pretrain", {"steps": 3, "validation": {"loss": 1.5}})
+    noting("finetune", {"steps": 3, "validation": {"accuracy": 0.5}})
+    noting("finetune_suite", {"average": 50.0})
+    noting("evaluate_task", {"task": "sst2", "metrics": {"accuracy": 0.5}})
+    noting("classify", [{"label": "good", "score": 0.75}])
+    noting("tag", [[{"word": "a", "label": "X", "start": 0, "end": 1, "score": 0.5}]])
+    noting("answer", [{"answer": "2026", "score": 0.5, "start": 3, "end": 7}])
+    noting("similarity", [{"score": 0.5}])
+    noting("predict_file", [{"label": "good", "score": 0.75}, {"error": "empty"}])
     noting("evaluate_mlm", {"loss": 1.5})
     noting("evaluate_pairs", {"accuracy": 0.5})
     noting("evaluate_minimal_pairs", {"accuracy": 0.5})
@@ -106,7 +121,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("prepar", 'unknown command "prepar". Did you mean "prepare"'),
         ("evaluate", None),
-        ("evaluate mln", 'unknown command "mln". Did you mean "mlm"'),
+        ("evaluate mln", "mln: there is no such task; did you mean mlm?"),
         ("prepare", "argument"),
         ("prepare bert-mini --out x", "--text requires an argument"),
         ("pretrain bert-mini --corpu x --out y", "--corpus"),

@@ -25,11 +25,12 @@ def test_files_say_what_they_do_and_stay_small(path: Path) -> None:
 
 
 def test_flags_in_the_documents_exist() -> None:
-    """Every dotted flag that a document shows is a field of the recipe."""
+    """Every dotted flag that a document shows is a field of the recipe, or of a fine-tuning."""
     from bertsmith import config
     from bertsmith.recipe import Recipe
+    from bertsmith.tasks.finetuning_config import FinetuningConfig
 
-    known = set(config.all_keys(Recipe))
+    known = {*config.all_keys(Recipe), *config.all_keys(FinetuningConfig)}
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for flag in re.findall(r"--([a-z_]+\.[a-z_-]+)", path.read_text()):
             assert flag.replace("-", "_") in known, f"{path.name} shows --{flag}"

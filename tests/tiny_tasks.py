@@ -11,8 +11,8 @@ from typing import Any
 from bertsmith.models.folder import save_model
 from bertsmith.models.model import build_model
 from bertsmith.tasks.examples import Answer, AnswerExample, ChoiceExample, TaggedExample, TextExample
-from bertsmith.tasks.finetuning import Job
 from bertsmith.tasks.finetuning_config import FinetuningConfig, TaskConfig
+from bertsmith.tasks.job import Job
 from bertsmith.tasks.task import Task
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.tokenizers.training_bytes import count_byte_words, train_byte_bpe

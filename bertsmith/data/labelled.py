@@ -13,9 +13,10 @@ from bertsmith.batch import Batch
 from bertsmith.data.batches import MicroBatch, share_of
 from bertsmith.data.sequences import TokenSequence, type_ids_of
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.randomness import key, permute
+from bertsmith.randomness import key, permutation
 
 LABELLED = "labelled"  # the key of the targets
+POOL = 50  # batches: as many as Hugging Face's sampler of similar lengths takes together
 Kind = Literal["sequence", "tokens", "span", "choice"]
 Indices = npt.NDArray[np.int64]
 
@@ -37,6 +38,9 @@ class LabelledSource:
     """All batches of a fine-tuning run. `step(i)` is what this rank trains on in global step i.
 
     Each epoch holds every example once, in an order of its own; its last batch is smaller where they do not divide.
+    The examples of a batch are of similar length, which leaves attention little to pad: the order is cut into pools of
+    POOL batches, each sorted by length, and the batches then follow each other in a random order.
+
     A batch is `batch_size` examples, divided among the ranks; a rank's share is divided into micro-batches of at most
     `micro_batch` examples (0 = any number) and `tokens_at_once` tokens (an example of more stands alone).
     """
@@ -61,6 +65,8 @@ class LabelledSource:
         self.rank, self.world = rank, world
         self.micro_batch, self.tokens_at_once = micro_batch or batch_size, tokens_at_once
         self._seed = int(key(seed, "finetuning"))
+        self._lengths = np.fromiter(map(self.tokens_of, range(len(examples))), np.int64, len(examples))
+        self._ordered: tuple[int, Indices] = (-1, np.zeros(0, dtype=np.int64))  # the epoch asked for last, its order
 
     def steps_per_epoch(self, epoch: int) -> int:
         """Batches in an epoch, the smaller last one included."""
@@ -73,8 +79,21 @@ class LabelledSource:
     def indices(self, step: int) -> Indices:
         """The examples of a global step, over all ranks: (examples,)."""
         epoch, within = self.place(step)
-        last = min((within + 1) * self.batch_size, len(self.examples))
-        return permute(key(self._seed, "order", epoch), len(self.examples), np.arange(within * self.batch_size, last))
+        if self._ordered[0] != epoch:
+            self._ordered = (epoch, self._order(epoch))
+        return self._ordered[1][within * self.batch_size : (within + 1) * self.batch_size]
+
+    def _order(self, epoch: int) -> Indices:
+        """Every example once, (examples,)."""
+        order = permutation(key(self._seed, "order", epoch), len(self.examples))
+        full, size = len(order) // self.batch_size, self.batch_size * POOL
+        head, rest = order[: full * self.batch_size], order[full * self.batch_size :]
+        if not full:
+            return rest
+        pools = [head[start : start + size] for start in range(0, len(head), size)]
+        alike = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
+        batches = alike.reshape(full, self.batch_size)
+        return np.concatenate([batches[permutation(key(self._seed, "batches", epoch), full)].reshape(-1), rest])
 
     def step(self, step: int) -> list[Batch]:
         """This rank's micro-batches of a global step (from 0)."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROUNDED_FROM = 1024  # tokens: below, filling up would cost more than it saves
+ROUNDED_FROM = 256  # tokens: below, filling up would cost more than it saves
 ROWS_MULTIPLE = 64
 LONGEST_MULTIPLE = 8
 

@@ -25,7 +25,7 @@ from bertsmith.report.mistakes import (
 from bertsmith.report.plots import FIRST, MUTED, SECOND, THIRD, Level, Line, line_plot
 from bertsmith.report.pretraining import Table, Tile, recipe_tables
 from bertsmith.store import write_atomic
-from bertsmith.tasks.baselines import DESCRIPTIONS
+from bertsmith.tasks.baselines import DESCRIPTIONS, TITLES
 from bertsmith.tasks.predictions import Prediction
 from bertsmith.tasks.task import Task
 from bertsmith.training.logs import read_metrics
@@ -72,7 +72,7 @@ def write_report(out: Path, result: Mapping[str, Any], judged: Judged) -> Path:
     classes = class_figures(counts, labels)
     mistakes = worst_mistakes(judged.examples, judged.predictions, len(judged.examples))
     report = FinetuningReport(
-        name=result["task"],
+        name=title(judged.task),
         version=bertsmith.__version__,
         verdict=verdict(result, judged.task),
         tiles=_tiles(result),
@@ -91,6 +91,11 @@ def write_report(out: Path, result: Mapping[str, Any], judged: Judged) -> Path:
     path = out / "report.html"
     write_atomic(path, render("finetuning.html", report=report).encode("utf-8", "replace"))
     return path
+
+
+def title(task: Task) -> str:
+    """What a task is called where people read: "SST-2", or the file of a table."""
+    return task.description.partition(":")[0] or task.name
 
 
 def verdict(result: Mapping[str, Any], task: Task) -> str:
@@ -127,7 +132,7 @@ def _tiles(result: Mapping[str, Any]) -> list[Tile]:
     if "test" in result:
         tiles.append(Tile("test part", f"{result['test'][metric]:.3f}", f"{result['test_examples']:,} examples"))
     tiles += [
-        Tile(_named(name), f"{values[metric]:.3f}", DESCRIPTIONS[name]) for name, values in result["baselines"].items()
+        Tile(TITLES[name], f"{values[metric]:.3f}", DESCRIPTIONS[name]) for name, values in result["baselines"].items()
     ]
     tiles.append(Tile("training time", duration(result["seconds"]), f"{result['steps']:,} steps"))
     return tiles
@@ -187,7 +192,7 @@ def _plots(out: Path, result: Mapping[str, Any], judged: Judged) -> list[Plot]:
     plots = []
     if values:
         levels = [
-            Level(f"{_named(name)} {found[metric]:.2f}", found[metric]) for name, found in result["baselines"].items()
+            Level(f"{TITLES[name]} {found[metric]:.2f}", found[metric]) for name, found in result["baselines"].items()
         ]
         plots.append(Plot(f"Validation {_named(metric)}", line_plot(values, levels, y_label=_named(metric))))
     if losses:

@@ -8,7 +8,7 @@ from typing import Any
 
 import bertsmith
 from bertsmith.models.config import EncoderConfig
-from bertsmith.report.finetuning import verdict
+from bertsmith.report.finetuning import title, verdict
 from bertsmith.tasks.baselines import DESCRIPTIONS
 from bertsmith.tasks.task import Task
 
@@ -43,7 +43,7 @@ def card(result: Mapping[str, Any], task: Task, labels: tuple[str, ...], encoder
     yaml = "\n".join(f"{name}: {value}" for name, value in front.items())
     blocks = [
         f"---\n{yaml}\n---",
-        f"# {task.name}",
+        f"# {title(task)}",
         f"An encoder of the {encoder.family.upper()} family with {encoder.layers} layers, width {encoder.hidden_size} "
         f"and {encoder.heads} heads, fine-tuned with bertsmith {bertsmith.__version__}.",
         verdict(result, task),

@@ -97,10 +97,10 @@ def _short(text: str) -> str:
 
 
 class ClassFigures(NamedTuple):
-    """One class: how many there are, how many of them are found, how many of those called so are right."""
+    """One class: how many examples it has, how many of them are found, how many of those called so are right."""
 
     label: str
-    count: int
+    examples: int
     recall: float
     precision: float
     taken_for: str
@@ -137,7 +137,7 @@ def class_figures(counts: np.ndarray, labels: Sequence[str]) -> list[ClassFigure
         others = Counter({labels[i]: int(n) for i, n in enumerate(counts[number]) if i != number and n})
         taken = ", ".join(f"{name} ({count})" for name, count in others.most_common(3))
         found.append(ClassFigures(label, int(total), right / total, right / called if called else 0.0, taken))
-    return sorted(found, key=lambda figures: (figures.recall, -figures.count))
+    return sorted(found, key=lambda figures: (figures.recall, -figures.examples))
 
 
 # --- sureness ---

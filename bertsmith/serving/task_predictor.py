@@ -137,9 +137,7 @@ class TaskPredictor:
         model, tokenizer, room = self.trained.model, self.trained.tokenizer, self.trained.max_length - 2
         token_ids = [tokenizer.encode_with_offsets(text)[0] for text in texts]
         if long := sum(len(ids) > room for ids in token_ids):
-            warn(
-                f"{long} of {len(texts)} texts are longer than the {room} tokens this model reads and were cut"
-            )
+            warn(f"{long} of {len(texts)} texts are longer than the {room} tokens this model reads and were cut")
         sequences = [single(ids[:room].astype(np.int64), tokenizer.special) for ids in token_ids]
         found = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():

@@ -44,6 +44,9 @@ DESCRIPTIONS = {
 }
 """The baselines for readers."""
 
+TITLES = {MAJORITY: "majority", TFIDF: "TF-IDF", RANDOM: "random weights"}
+"""The same in a word."""
+
 
 def majority(task: Task, train: Sequence[Any], asked: Sequence[Any]) -> list[Prediction]:
     """The commonest label, the mean score, the commonest tag of each word, the commonest place among the choices, or
@@ -71,16 +74,13 @@ def _tags_of_words(train: Sequence[TaggedExample], asked: Sequence[TaggedExample
         for word, tag in zip(example.words, example.tags or (), strict=False):
             of_word[word][tag] += 1
             overall[tag] += 1
-    default = overall.most_common(1)[0] if overall else ("O", 1)
+    default, seen = overall.most_common(1)[0] if overall else ("O", 0)
+    unknown = (default, seen / max(1, overall.total()))
+    best = {word: (tags.most_common(1)[0][0], max(tags.values()) / tags.total()) for word, tags in of_word.items()}
     found: list[Prediction] = []
     for example in asked:
-        best = [
-            (*of_word[word].most_common(1)[0], of_word[word].total())
-            if word in of_word
-            else (*default, max(1, overall.total()))
-            for word in example.words
-        ]
-        found.append(Tagged(tuple(tag for tag, _, _ in best), tuple(count / total for _, count, total in best)))
+        chosen = [best.get(word, unknown) for word in example.words]
+        found.append(Tagged(tuple(tag for tag, _ in chosen), tuple(share for _, share in chosen)))
     return found
 
 

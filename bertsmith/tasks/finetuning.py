@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ import torch
 from bertsmith import config, console, store
 from bertsmith.data.labelled import LabelledSource
 from bertsmith.data.loader import stream
-from bertsmith.errors import BertsmithError, Interrupted, Stopped, UsageError
+from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.folder import CONFIG
 from bertsmith.models.huggingface import config_from_json
@@ -23,17 +22,16 @@ from bertsmith.models.model import Model
 from bertsmith.models.task_models import new_task_model, start_task_model
 from bertsmith.models.untrusted import read_config, regular_file
 from bertsmith.objectives.labelled import Labelled
-from bertsmith.tasks.encoding import Encoded, Encoder, encode_part, encoder_for, head_for
-from bertsmith.tasks.evaluation import longest_sequence, predictions
-from bertsmith.tasks.finetuning_config import FinetuningConfig, TaskConfig
-from bertsmith.tasks.metrics import score
-from bertsmith.tasks.task import Task
-from bertsmith.tasks.trained import FILES, TaskSettings, longest, model_folder, write_settings
+from bertsmith.tasks.encoding import Encoded, encode_part, encoder_for, head_for
+from bertsmith.tasks.evaluation import longest_sequence
+from bertsmith.tasks.finetuning_config import TaskConfig
+from bertsmith.tasks.job import Job, settings_of, validation_part, validator_of
+from bertsmith.tasks.trained import FILES, longest, model_folder, write_settings
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.budget import steps_for, tokens_per_step
 from bertsmith.training.checkpoint import Checkpoints
-from bertsmith.training.config import LongPhaseConfig, TrainingConfig
-from bertsmith.training.device import Device, eager_only, open_device
+from bertsmith.training.config import LongPhaseConfig
+from bertsmith.training.device import Device, open_device
 from bertsmith.training.environment import Record, Settings
 from bertsmith.training.finetuning import (
     FinetuningPlan,
@@ -52,23 +50,6 @@ from bertsmith.training.work import Work, resolved_training
 
 BRIEF_OPERATIONS = 2e13  # of a whole run: a minute or so on two cores, of which measuring would take a tenth
 LONGEST_SHOWN = 64  # tokens of the sequences that the compiler sees first
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fine-tuning run. labels: of the head's outputs, in their order; () where the task has none.
-
-    validation: [] = nothing is validated, and the last weights are the model. name: of the run, for people. inputs:
-    fingerprints of the data, by name; those of model and tokenizer are added.
-    """
-
-    task: Task
-    labels: tuple[str, ...]
-    train: list[Any]
-    validation: list[Any]
-    config: FinetuningConfig
-    name: str
-    inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -172,7 +153,7 @@ def _open_run(
         training.micro_batch,
         job.config.task.tokens_at_once,
     )
-    validation = _validation_part(job.validation, training)
+    validation = validation_part(job.validation, training)
     work = _work(job, plan, start, source, inputs, device)
     epoch = source.steps_per_epoch(0)
 
@@ -191,11 +172,11 @@ def _open_run(
         lambda step: stream(source, step, settings.steps, training.workers),
         Checkpoints(folder.checkpoints, start.tokenizer, max(start.positions, start.max_length), inputs),
         Interval(),
-        validate=_validator(job, encoder, validation, settings_of_task, device),
+        validate=validator_of(job, encoder, validation, settings_of_task, device),
         metrics=job.task.metrics,
         patience=job.config.task.patience,
         steps_per_epoch=epoch,
-        finish_model=lambda path: write_settings(path, _settings(job, settings_of_task)),
+        finish_model=lambda path: write_settings(path, settings_of(job, settings_of_task)),
         truncated=encoded.truncated,
     )
     run.require_space()
@@ -212,15 +193,6 @@ def _tell(encoded: Encoded, job: Job, max_length: int) -> None:
         )
     if encoded.unplaced:
         console.warn(f"{encoded.unplaced:,} of {len(job.train):,} training examples have no answer in their context")
-
-
-def _validation_part(examples: list[Any], training: TrainingConfig) -> list[Any]:
-    """At most `training.validation_sequences` examples, spread evenly."""
-    most = training.validation_sequences
-    if len(examples) <= most:
-        return examples
-    console.say(f"{most:,} of {len(examples):,} validation examples are used (training.validation_sequences)")
-    return [examples[i * len(examples) // most] for i in range(most)]
 
 
 def _work(
@@ -283,38 +255,3 @@ def _class_weights(task: TaskConfig, head: TaskHead, source: LabelledSource) -> 
     counts = np.bincount(labels, minlength=len(head.labels))
     present = int((counts > 0).sum())
     return (labels.size / (present * np.maximum(counts, 1))).tolist()
-
-
-def _validator(
-    job: Job, encoder: Encoder, examples: Sequence[Any], task: TaskConfig, device: Device
-) -> Callable[[State], dict[str, float]]:
-    """Metrics of the fp32 masters, which are what is saved; every rank scores all examples."""
-    described = job.task if job.task.labels else replace(job.task, labels=job.labels)
-
-    def validate(state: State) -> dict[str, float]:
-        if not examples:
-            return {}
-        stopped, found = 0.0, []
-        state.model.eval()
-        try:
-            with state.optimizer.masters_in_model(), eager_only():
-                found = list(predictions(state.model, job.task, job.labels, examples, encoder, task))
-        except (Stopped, Interrupted):
-            stopped = 1.0
-        state.model.train()
-        return {} if device.maximum(stopped) else score(described, examples, found)
-
-    return validate
-
-
-def _settings(job: Job, task: TaskConfig) -> TaskSettings:
-    return TaskSettings(
-        job.task.name,
-        job.task.type,
-        job.labels,
-        job.task.metrics,
-        task,
-        job.task.no_answer,
-        job.task.by_character,
-        job.task.language,
-    )

@@ -75,9 +75,9 @@ class _Values(NamedTuple):
 
 BY_WIDTH = (
     _Values(768, 2e-5, 3, 1_500_000),
-    _Values(512, 2e-4, 4, 400_000),
-    _Values(256, 5e-4, 6, 400_000),
-    _Values(0, 1e-3, 10, 400_000),
+    _Values(512, 2e-4, 4, 200_000),
+    _Values(256, 5e-4, 6, 200_000),
+    _Values(0, 1e-3, 10, 200_000),
 )
 PUBLISHED_WIDTH = 768
 BATCH = 32

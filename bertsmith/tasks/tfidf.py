@@ -47,16 +47,16 @@ class _Text:
 
         analyzer, grams = ("char", (1, 3)) if self.language == "zh" else ("word", (1, 2))
         pattern = r"(?u)\b\w+\b|[^\w\s]"
-        vectorizer = TfidfVectorizer(
-            analyzer=analyzer,
-            ngram_range=grams,
-            sublinear_tf=True,
-            max_features=MOST_FEATURES,
-            min_df=2 if len(texts) > MANY else 1,
-            token_pattern=pattern if analyzer == "word" else None,
-            dtype=np.float32,
-        )
-        return vectorizer.fit(texts)
+        options: dict[str, Any] = {
+            "analyzer": analyzer,
+            "ngram_range": grams,
+            "sublinear_tf": True,
+            "max_features": MOST_FEATURES,
+            "min_df": 2 if len(texts) > MANY else 1,
+            "token_pattern": pattern if analyzer == "word" else None,
+            "dtype": np.float32,
+        }
+        return TfidfVectorizer(**options).fit(texts)
 
     def classify(self, train: Sequence[TextExample], asked: Sequence[TextExample]) -> list[Prediction]:
         """Logistic regression over the features of the text, or of both texts and what they share."""
@@ -111,10 +111,11 @@ class _Text:
         """Logistic regression for each word, over the word, its ends and its neighbours."""
         from sklearn.feature_extraction import FeatureHasher
 
-        hasher = FeatureHasher(2**18, input_type="string", dtype=np.float32)
+        options: dict[str, Any] = {"input_type": "string", "dtype": np.float32}
+        hasher = FeatureHasher(2**18, **options)
         known = hasher.transform([features for example in train for features in _word_features(example.words)])
         model = _logistic(known, [tag for example in train for tag in example.tags or ()])
-        wanted = hasher.transform([features for example in asked for features in _word_features(example.words)])
+        wanted: Any = hasher.transform([features for example in asked for features in _word_features(example.words)])
         names = [str(name) for name in model.classes_]
         shares = model.predict_proba(wanted) if wanted.shape[0] else np.zeros((0, len(names)))
         found: list[Prediction] = []

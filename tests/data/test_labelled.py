@@ -45,6 +45,19 @@ def test_an_epoch_holds_every_example_once_in_an_order_of_its_own() -> None:
     assert batches.place(5) == (1, 2)
 
 
+def test_examples_of_a_batch_are_of_similar_length_and_long_ones_are_not_all_together() -> None:
+    made = [LabelledExample((TokenSequence(np.zeros(3 + n % 40), 3),), NO_ROWS, np.array([n])) for n in range(900)]
+    batches = LabelledSource(made, "sequence", 8, 0)
+    filled, means = [], []
+    for step in range(batches.steps_per_epoch(0)):
+        lengths = batches.whole(step).lengths
+        filled.append(lengths.sum() / (lengths.max() * len(lengths)))
+        means.append(lengths.mean())
+    assert np.mean(filled) > 0.75
+    thirds = [np.mean(means[start : start + 37]) for start in (0, 37, 74)]
+    assert max(thirds) - min(thirds) < 8
+
+
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("limits", [{}, {"micro_batch": 1}, {"tokens_at_once": 8}])
 def test_the_global_batch_is_the_same_for_all(world: int, limits: dict[str, Any]) -> None:

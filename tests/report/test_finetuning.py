@@ -107,7 +107,7 @@ def test_confusions_are_counted_by_truth() -> None:
     counts = confusion(pairs, ("a", "b", "c"))
     assert counts.tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
     figures = class_figures(counts, ("a", "b", "c"))
-    assert [(f.label, f.count, f.taken_for) for f in figures] == [("c", 1, "a (1)"), ("a", 2, "b (1)"), ("b", 2, "")]
+    assert [(f.label, f.examples, f.taken_for) for f in figures] == [("c", 1, "a (1)"), ("a", 2, "b (1)"), ("b", 2, "")]
     assert figures[2].recall == 1.0 and figures[2].precision == pytest.approx(2 / 3)
     svg = confusion_plot(np.array([[3, 1], [0, 2]]), ("a & b", "x" * 40))
     assert "a &amp; b" in svg and svg.count("<rect") == 4

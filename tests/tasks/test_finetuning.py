@@ -14,9 +14,10 @@ import pytest
 from bertsmith import interrupt, store
 from bertsmith.errors import BertsmithError, Stopped, UsageError
 from bertsmith.models.folder import load_model
-from bertsmith.tasks import finetuning as module
+from bertsmith.tasks import job as job_module
 from bertsmith.tasks.evaluation import evaluate, predict, task_of
-from bertsmith.tasks.finetuning import Job, finetune_once, width_of
+from bertsmith.tasks.finetuning import finetune_once, width_of
+from bertsmith.tasks.job import Job
 from bertsmith.tasks.trained import load_trained
 from bertsmith.training import run as run_module
 from bertsmith.training.logs import read_metrics
@@ -107,7 +108,7 @@ def test_longer_runs_are_validated_every_epoch(start: Path, tmp_path: Path) -> N
 def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     """Validations give these accuracies, one after another."""
     given = iter(values)
-    monkeypatch.setattr(module, "score", lambda *_: {"accuracy": next(given)})
+    monkeypatch.setattr(job_module, "score", lambda *_: {"accuracy": next(given)})
 
 
 def test_the_best_model_is_kept(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
