@@ -32,6 +32,11 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 BATCH, RATE = 32, 1e-4
 
 
+def stride_of(length: int) -> int:
+    """Tokens that two windows of a long context share."""
+    return min(128, length // 3)
+
+
 def examples_of(arguments: argparse.Namespace) -> tuple[Any, list[Any], list[Any], tuple[str, ...]]:
     """The task, its training examples, its validation part, and its labels."""
     from bertsmith.tasks.parts import labels_of, read_parts
@@ -54,7 +59,8 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     task, train, validation, labels = examples_of(arguments)
     flags = {"training.epochs": 1, "training.learning_rate": RATE, "training.batch_size": BATCH, "seed": arguments.seed}
     flags |= {"training.precision": "bf16", "training.compile": "off", "training.threads": arguments.threads}
-    flags |= {"task.max_length": arguments.max_length, "training.save_every": 0}
+    flags |= {"task.max_length": arguments.max_length, "task.stride": stride_of(arguments.max_length)}
+    flags |= {"training.save_every": 0}
     config = finetuning_config(task, 768, len(train), flags)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(task, labels, train, [], config, "benchmark", {})
@@ -145,7 +151,7 @@ def _windows(example: Any, tokenizer: Any, length: int) -> list[dict[str, Any]]:
         example.context,
         truncation="only_second",
         max_length=length,
-        stride=128,
+        stride=stride_of(length),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
         padding="max_length",
