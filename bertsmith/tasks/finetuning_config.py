@@ -1,7 +1,7 @@
 """How a model is fine-tuned: what may be set, and what is taken by task, width and number of examples.
 
 From BERT-base's width up the published values hold (Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, 2 to 4 epochs,
-batches of 16 or 32). Narrower encoders learn little at such rates; theirs are from a sweep (docs/results.md). Needs
+batches of 16 or 32). Narrower encoders hardly move at such rates and get larger ones, which no sweep has tuned. Needs
 no torch.
 """
 
