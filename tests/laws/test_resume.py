@@ -21,37 +21,8 @@ from bertsmith.training.config import LongPhaseConfig
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.pretraining import pretrain
+from tests.killing import with_kills
 from tests.tiny_runs import TIMES, bertsmith, pretrain_arguments, tiny_plan, write_recipe, write_text
-
-
-class Killed(BaseException):
-    """Ends a run where SIGKILL would, without a chance to save; tests/end_to_end does it with the signal itself."""
-
-
-def train_with_kills(
-    plan: PretrainingPlan,
-    corpus: Path | Sequence[CorpusShare],
-    run: Path,
-    kills: Sequence[int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Train to the end; the process dies after each of the steps `kills`, when its line of metrics is written."""
-    from bertsmith.training import run as run_module
-
-    real = run_module.Run._log
-    for kill in kills:
-
-        def log(self: Any, step: Any, kill: int = kill) -> str:
-            text = real(self, step)
-            if step.number == kill:
-                raise Killed
-            return text
-
-        monkeypatch.setattr(run_module.Run, "_log", log)
-        with pytest.raises(Killed):
-            pretrain(plan, corpus, run)
-    monkeypatch.setattr(run_module.Run, "_log", real)
-    pretrain(plan, corpus, run)
 
 
 def fingerprint(run: Path, step: int) -> dict[str, object]:
@@ -104,7 +75,7 @@ def test_killed_and_resumed_equals_undisturbed(
 ) -> None:
     plan, kills = CASES[case]
     pretrain(plan, corpus, tmp_path / "undisturbed")
-    train_with_kills(plan, corpus, tmp_path / "killed", kills, monkeypatch)
+    with_kills(lambda: pretrain(plan, corpus, tmp_path / "killed"), kills, monkeypatch)
     assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
 
 
@@ -144,7 +115,7 @@ def test_several_corpora(corpus: Path, tmp_path: Path, monkeypatch: pytest.Monke
     shares = [CorpusShare(other, 3.0), CorpusShare(corpus, 1.0)]
     plan = tiny_plan(batch_size=32, save_every=1, micro_batch=12)
     pretrain(plan, shares, tmp_path / "undisturbed")
-    train_with_kills(plan, shares, tmp_path / "killed", [2, 4], monkeypatch)
+    with_kills(lambda: pretrain(plan, shares, tmp_path / "killed"), [2, 4], monkeypatch)
     assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
     values = [
         line["validation"] for line in read_metrics(tmp_path / "killed" / "metrics.jsonl") if "validation" in line
@@ -163,7 +134,7 @@ def test_compiled_runs_resume_exactly(
     plan = replace(tiny_plan(compile="on", precision=precision, micro_batch=3), long_phase=LONG_PHASE)
     pretrain(plan, corpus, tmp_path / "undisturbed")
     assert json.loads((tmp_path / "undisturbed" / "environment.json").read_text())["settings"]["compiled"]
-    train_with_kills(plan, corpus, tmp_path / "killed", [4], monkeypatch)
+    with_kills(lambda: pretrain(plan, corpus, tmp_path / "killed"), [4], monkeypatch)
     assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
 
 

@@ -16,6 +16,7 @@ from bertsmith.models.config import EncoderConfig
 from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.model import Model
 from tests.parity.comparing import assert_equal, flat, padded
+from tests.parity.theirs import their_model
 from tests.tiny_models import (
     ALBERT,
     BOTH_HEADS,
@@ -112,24 +113,6 @@ def test_the_pooler_of_a_roberta_is_read_by_their_base_class(tmp_path: Path) -> 
 
 
 # --- theirs read by us ------------------------------------------------------------------------------------------
-
-
-def their_model(name: str, **changes: Any) -> Any:
-    """A random model of theirs with biases and norms that matter."""
-    kind = getattr(transformers, name)
-    small: dict[str, Any] = {"vocab_size": 97, "max_position_embeddings": 26}
-    if kind.config_class is transformers.DistilBertConfig:
-        small |= {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48}
-    else:
-        small |= {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
-    if kind.config_class is transformers.AlbertConfig:
-        small |= {"embedding_size": 12}
-    torch.manual_seed(1)
-    model = kind(kind.config_class(**{**small, **changes}))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return model.eval()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from bertsmith.models.task_labels import automatic_class
 from bertsmith.objectives.labelled import LABELLED, Labelled
 from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.parity.comparing import assert_equal, flat, padded
+from tests.parity.theirs import their_model
 from tests.tiny_models import FAMILIES, HEADS_OF_TASKS, padding_of, random_batch, tiny_model
 
 KINDS = {
@@ -116,29 +117,11 @@ def test_they_train_our_heads_with_the_dropout_that_we_do(tmp_path: Path) -> Non
 # --- theirs read by us ------------------------------------------------------------------------------------------
 
 
-def their_model(name: str, **changes: Any) -> Any:
-    """A random model of theirs with biases and norms that matter."""
-    kind = getattr(transformers, name)
-    small: dict[str, Any] = {"vocab_size": 97, "max_position_embeddings": 26}
-    if kind.config_class is transformers.DistilBertConfig:
-        small |= {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
-    else:
-        small |= {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    if kind.config_class is transformers.AlbertConfig:
-        small |= {"embedding_size": 12}
-    torch.manual_seed(1)
-    model = kind(kind.config_class(**{**small, **changes}))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return model.eval()
-
-
 @pytest.mark.parametrize(("prefix", "kind"), ALL_OF_THEIRS)
 def test_theirs_read_by_us_and_written_again(tmp_path: Path, prefix: str, kind: TaskKind) -> None:
     labels = {"sequence": ("no", "yes", "perhaps"), "tokens": ("O", "B-X", "I-X")}.get(kind, ())
     named = {"id2label": dict(enumerate(labels)), "label2id": {x: n for n, x in enumerate(labels)}} if labels else {}
-    theirs = their_model(prefix + CLASSES[kind], **named)
+    theirs = their_model(prefix + CLASSES[kind], 2, **named)
     theirs.save_pretrained(tmp_path / "theirs")
     ours = load_model(tmp_path / "theirs")
     assert ours.config.family == KINDS[prefix] and ours.task == TaskHead(kind, labels)
@@ -163,7 +146,7 @@ def test_theirs_read_by_us_and_written_again(tmp_path: Path, prefix: str, kind: 
     ],
 )
 def test_labels_that_nobody_named(tmp_path: Path, changes: dict[str, Any], task: TaskHead) -> None:
-    theirs = their_model("BertForSequenceClassification", **changes)
+    theirs = their_model("BertForSequenceClassification", 2, **changes)
     theirs.save_pretrained(tmp_path)
     ours = load_model(tmp_path)
     assert ours.task == task

@@ -21,6 +21,7 @@ from bertsmith.tasks.job import Job
 from bertsmith.tasks.trained import load_trained
 from bertsmith.training import run as run_module
 from bertsmith.training.logs import read_metrics
+from tests.killing import Killed, with_kills
 from tests.tiny_runs import TIMES
 from tests.tiny_tasks import (
     choices,
@@ -160,27 +161,6 @@ def test_random_weights_are_the_same_shape(start: Path, tmp_path: Path, capsys: 
     assert load_model(tmp_path / "run" / "model").config.hidden_size == width_of(start) == 32
 
 
-class Killed(BaseException):
-    """Ends a run where SIGKILL would, without a chance to save."""
-
-
-def train_with_kills(made: Job, start: Path, run: Path, kills: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    real = run_module.Run._log
-    for kill in kills:
-
-        def log(self: Any, step: Any, kill: int = kill) -> str:
-            text = real(self, step)
-            if step.number == kill:
-                raise Killed
-            return text
-
-        monkeypatch.setattr(run_module.Run, "_log", log)
-        with pytest.raises(Killed):
-            finetune_once(made, start, run)
-    monkeypatch.setattr(run_module.Run, "_log", real)
-    finetune_once(made, start, run)
-
-
 def outcome(run: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
     """Weights, every line of metrics, and the result without times and places."""
     lines = [{k: v for k, v in line.items() if k not in TIMES} for line in read_metrics(run / "metrics.jsonl")]
@@ -201,7 +181,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 ) -> None:
     made = job(epochs=3.0, **VARIANTS[variant])
     finetune_once(made, start, tmp_path / "whole")
-    train_with_kills(made, start, tmp_path / "killed", [2, 5, 8, 15], monkeypatch)
+    with_kills(lambda: finetune_once(made, start, tmp_path / "killed"), [2, 5, 8, 15], monkeypatch)
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 
