@@ -16,10 +16,14 @@ def gathered(tmp_path_factory: pytest.TempPathFactory) -> Gathered:
     return gather(tmp_path_factory.mktemp("demo"))
 
 
-def test_about_two_megabytes_are_gathered_the_same_each_time(gathered: Gathered, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_same_text_is_gathered_each_time(gathered: Gathered, tmp_path: Path) -> None:
     again = gather(tmp_path)
     for first, second in zip(gathered, again, strict=True):
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_about_two_megabytes_are_gathered(gathered: Gathered) -> None:
     assert 1_000_000 < gathered.text.stat().st_size < 4_000_000
     assert gathered.held_out.stat().st_size > 30_000
 

@@ -59,7 +59,7 @@ def check(corpus: Path, folder: Path, kills: int, steps: int, compile: str, work
 
 
 def test_killed_with_two_workers(corpus: Path, tmp_path: Path) -> None:
-    check(corpus, tmp_path, kills=2, steps=40, compile="off", workers=2, seed=0)
+    check(corpus, tmp_path, kills=1, steps=20, compile="off", workers=2, seed=0)
 
 
 @pytest.mark.slow
