@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertsmith import config, console, store
+from bertsmith.config import Flags
 from bertsmith.errors import UsageError
 from bertsmith.tasks.finetuning_config import FinetuningConfig, finetuning_config
 from bertsmith.tasks.search import Found, Search, Trial, find_best, grid_points, spread
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bertsmith.tasks.trained import Trained
     from bertsmith.tasks.user_table import Columns
 
-Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
 
 SHORT = 120.0  # seconds of training up to which the baseline that costs another training is trained by itself

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import config, store
+from bertsmith.config import Flags
 from bertsmith.errors import UsageError
 from bertsmith.recipe import Recipe, find_recipe, load_recipe, shipped
 
-Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
 
 

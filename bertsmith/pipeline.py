@@ -9,12 +9,13 @@ model in predicting.py; all are to be had from here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertsmith import config, console, looking, store
+from bertsmith.config import Flags
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.finetuning import finetune as finetune
 from bertsmith.predicting import answer as answer
@@ -32,7 +33,6 @@ from bertsmith.tasks.config import evaluation_config
 if TYPE_CHECKING:
     from bertsmith.training.plan import PretrainingPlan
 
-Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
 
 DEMO_RECIPE = "bert-tiny"

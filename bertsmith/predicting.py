@@ -6,12 +6,13 @@ Every function returns what `--json` prints. Heavy imports stay inside the funct
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bertsmith import config, console, store
+from bertsmith.config import Flags
 from bertsmith.errors import UsageError
 from bertsmith.tasks.finetuning_config import TaskConfig
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from bertsmith.tasks.trained import Trained
     from bertsmith.tasks.user_table import Columns
 
-Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
 Verb = Literal["classify", "tag", "answer", "similarity"]
 PAIRED = ("answer", "similarity")
@@ -122,7 +122,7 @@ def predict_file(
     merged = ({"error": str(text)} if isinstance(text, Unusable) else next(results) for text in asked)
     if output is None:
         return list(merged)
-    store.write_atomic(output, b"".join(_lines(merged)))
+    store.write_json_lines(output, merged)
     unusable = len(asked) - len(usable)
     console.say(f"{len(asked):,} results in {output}" + (f", {unusable:,} of them errors" if unusable else ""))
     return []
@@ -132,14 +132,10 @@ class Unusable(str):
     """Why a row cannot be asked about."""
 
 
-def _lines(results: Iterator[Any]) -> Iterator[bytes]:
-    for result in results:
-        yield (json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def _texts_in(source: Path, columns: Columns | None, verb: Verb) -> list[Any]:
     """The text or the two texts of every row, or why there is none. UsageError when the file holds none at all."""
     from bertsmith.tasks.table_files import is_table
+    from bertsmith.tasks.texts import text_lines
     from bertsmith.tasks.user_table import Columns, texts_of
 
     if is_table(source):
@@ -151,7 +147,7 @@ def _texts_in(source: Path, columns: Columns | None, verb: Verb) -> list[Any]:
     else:
         if columns is not None and columns != Columns():
             raise UsageError(f"{source}: --text and --second are for tables (.csv, .tsv, .jsonl)")
-        asked = [tuple(line.split("\t")) if "\t" in line else line for line in _text_lines(source)]
+        asked = [tuple(line.split("\t")) if "\t" in line else line for line in text_lines(source)]
     for number, text in enumerate(asked, 1):
         _check_parts(f"{source}: row {number}", text, verb)
     if not any(not isinstance(text, Unusable) for text in asked):
@@ -168,16 +164,6 @@ def _check_parts(place: str, text: Any, verb: Verb) -> None:
         raise UsageError(f"{place}: {verb} wants {what}, as columns (--text, --second) or with a tab between")
     if verb == "tag" and parts != 1 or parts > 2:
         raise UsageError(f"{place}: {verb} wants one text, not {parts}")
-
-
-def _text_lines(source: Path) -> list[str]:
-    try:
-        lines = [line.removesuffix("\r") for line in source.read_text("utf-8-sig").split("\n")]
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source}: is not UTF-8 text (byte {error.start})") from error
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UsageError(f"{source}: there is no such file") from error
-    return [line for line in lines if line.strip()]
 
 
 # --- data of a task ---

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bertsmith import config, console, store
+from bertsmith import console, store
+from bertsmith.config import Flags
 from bertsmith.errors import BertsmithError, Interrupted, Stopped
 from bertsmith.finetuning import finetune, is_first_rank
 from bertsmith.tasks.search import Search
 
-Flags = Mapping[str, config.Override]
 Result = dict[str, Any]
 
 
@@ -79,4 +78,4 @@ def _write(folder: Path, result: Result) -> None:
     from bertsmith.tasks.suite import markdown
 
     store.write_atomic(folder / "table.md", markdown(result).encode())
-    store.write_atomic(folder / "result.json", (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    store.write_json(folder / "result.json", result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -172,10 +171,9 @@ def _pairs(texts: Sequence[str], source: Path | None) -> list[tuple[str, str]]:
 
 
 def _lines(source: Path) -> list[str]:
-    try:
-        return [line.removesuffix("\r") for line in source.read_text("utf-8-sig").split("\n") if line.strip()]
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source}: is not UTF-8 text (byte {error.start})") from error
+    from bertsmith.tasks.texts import text_lines
+
+    return text_lines(source)
 
 
 def write_or_print(
@@ -183,10 +181,9 @@ def write_or_print(
 ) -> None:
     """Results into a file, one JSON a line, or on stdout."""
     if output is not None:
-        from bertsmith.store import write_atomic
+        from bertsmith.store import write_json_lines
 
-        lines = [json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n" for result in results]
-        write_atomic(output, "".join(lines).encode())
+        write_json_lines(output, results)
         console.say(f"{len(results)} results in {output}")
         return
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,27 +17,54 @@ if TYPE_CHECKING:
     from bertsmith.predicting import Verb
     from bertsmith.tasks.user_table import Columns
 
-Source = Annotated[
-    Path | None,
-    Parameter(name="--input", help="read the texts from a table (.csv, .tsv, .jsonl) or a text file, one per line"),
-]
-TextColumn = Annotated[
-    str, Parameter(name="--text", show_default=False, help="column of the text in the table [default: guessed]")
-]
-SecondColumn = Annotated[
-    str, Parameter(name="--second", show_default=False, help="column of the second text in the table")
-]
+Texts = Annotated[str, Parameter(help="texts; several give a list of results")]
+Pairs = Annotated[str, Parameter(help="two texts; more pairs give a list of results")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class FileFlags:
+    """Where texts are read from instead of the command line, and where results go."""
+
+    input: Annotated[
+        Path | None, Parameter(help="read the texts from a table (.csv, .tsv, .jsonl) or a text file, one per line")
+    ] = None
+    text: Annotated[
+        str,
+        Parameter(show_default=False, help="column of the text, or of the question, in the table [default: guessed]"),
+    ] = ""
+    output: Output = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """As named, the first text first."""
+        return (self.text,)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PairFileFlags(FileFlags):
+    """The same with a second text."""
+
+    second: Annotated[
+        str, Parameter(show_default=False, help="column of the second text, or of the context, in the table")
+    ] = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """As named, the first text first."""
+        return (self.text, self.second)
+
+
+NO_FILE, NO_PAIRS = FileFlags(), PairFileFlags()
 
 
 @predict.command(name="classify")
 def predict_classify(
-    *texts: Annotated[str, Parameter(help="texts; several give a list of results")],
+    *texts: Texts,
     model: Model,
     pairs: Annotated[bool, Parameter(negative=(), help="the texts are pairs, two by two")] = False,
-    input: Source = None,
-    text: TextColumn = "",
-    second: SecondColumn = "",
-    output: Output = None,
+    file: PairFileFlags = NO_PAIRS,
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -44,24 +72,22 @@ def predict_classify(
 
     Example: bertsmith predict classify --from ft-bank "my card has not arrived"
     """
-    if input is not None:
-        _from_file("classify", model, input, texts, (text, second), output, as_json)
+    if file.input is not None:
+        _from_file("classify", model, file, texts, as_json)
         return
     asked = asked_texts(texts, None)
     several: Sequence[Any] = _two_by_two(asked, "--pairs") if pairs else asked
     from bertsmith import pipeline
 
     results = pipeline.classify(model, several, flags=given_flags())
-    _answer(results, several, output, as_json)
+    _answer(results, several, file.output, as_json)
 
 
 @predict.command(name="tag")
 def predict_tag(
-    *texts: Annotated[str, Parameter(help="texts; several give a list of results")],
+    *texts: Texts,
     model: Model,
-    input: Source = None,
-    text: TextColumn = "",
-    output: Output = None,
+    file: FileFlags = NO_FILE,
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -69,13 +95,13 @@ def predict_tag(
 
     Example: bertsmith predict tag --from ft-ner "The risk of breast cancer is raised."
     """
-    if input is not None:
-        _from_file("tag", model, input, texts, (text, ""), output, as_json)
+    if file.input is not None:
+        _from_file("tag", model, file, texts, as_json)
         return
     asked = asked_texts(texts, None)
     from bertsmith import pipeline
 
-    _answer(pipeline.tag(model, asked, flags=given_flags()), asked, output, as_json)
+    _answer(pipeline.tag(model, asked, flags=given_flags()), asked, file.output, as_json)
 
 
 @predict.command(name="answer")
@@ -83,12 +109,7 @@ def predict_answer(
     *questions: Annotated[str, Parameter(help="questions; several give a list of results")],
     model: Model,
     context: Annotated[str, Parameter(show_default=False, help="the text that holds the answer")] = "",
-    input: Source = None,
-    text: Annotated[str, Parameter(name="--text", show_default=False, help="column of the question in the table")] = "",
-    second: Annotated[
-        str, Parameter(name="--second", show_default=False, help="column of the context in the table")
-    ] = "",
-    output: Output = None,
+    file: PairFileFlags = NO_PAIRS,
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -96,10 +117,10 @@ def predict_answer(
 
     Example: bertsmith predict answer --from ft-squad --context "It was written in 2026." "When was it written?"
     """
-    if input is not None:
+    if file.input is not None:
         if context:
             raise UsageError("--context and --input: with a file the context stands beside each question")
-        _from_file("answer", model, input, questions, (text, second), output, as_json)
+        _from_file("answer", model, file, questions, as_json)
         return
     asked = [(question, context) for question in asked_texts(questions, None)]
     if not context:
@@ -107,17 +128,16 @@ def predict_answer(
     asked_texts([context], None)
     from bertsmith import pipeline
 
-    _answer(pipeline.answer(model, asked, flags=given_flags()), [question for question, _ in asked], output, as_json)
+    _answer(
+        pipeline.answer(model, asked, flags=given_flags()), [question for question, _ in asked], file.output, as_json
+    )
 
 
 @predict.command(name="similarity")
 def predict_similarity(
-    *texts: Annotated[str, Parameter(help="two texts; more pairs give a list of results")],
+    *texts: Pairs,
     model: Model,
-    input: Source = None,
-    text: TextColumn = "",
-    second: SecondColumn = "",
-    output: Output = None,
+    file: PairFileFlags = NO_PAIRS,
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -125,13 +145,13 @@ def predict_similarity(
 
     Example: bertsmith predict similarity --from run "A man plays a guitar." "Someone makes music."
     """
-    if input is not None:
-        _from_file("similarity", model, input, texts, (text, second), output, as_json)
+    if file.input is not None:
+        _from_file("similarity", model, file, texts, as_json)
         return
     asked = _two_by_two(asked_texts(texts, None), "similarity")
     from bertsmith import pipeline
 
-    _answer(pipeline.similarity(model, asked, flags=given_flags()), asked, output, as_json)
+    _answer(pipeline.similarity(model, asked, flags=given_flags()), asked, file.output, as_json)
 
 
 def _two_by_two(texts: Sequence[str], what: str) -> list[tuple[str, str]]:
@@ -140,25 +160,17 @@ def _two_by_two(texts: Sequence[str], what: str) -> list[tuple[str, str]]:
     return list(zip(texts[::2], texts[1::2], strict=True))
 
 
-def _from_file(
-    verb: Verb,
-    model: str,
-    source: Path,
-    texts: Sequence[str],
-    columns: tuple[str, str],
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    if texts:
+def _from_file(verb: Verb, model: str, file: FileFlags, texts: Sequence[str], as_json: bool) -> None:
+    if texts or file.input is None:
         raise UsageError("give texts or --input FILE, one of the two")
     from bertsmith import pipeline, rendering
 
-    results = pipeline.predict_file(verb, model, source, _columns(*columns), output, flags=given_flags())
-    if output is None:
+    results = pipeline.predict_file(verb, model, file.input, _columns(*file.columns), file.output, flags=given_flags())
+    if file.output is None:
         print_result(results, as_json, rendering.answers(None))
 
 
-def _columns(text: str, second: str) -> Columns | None:
+def _columns(text: str, second: str = "") -> Columns | None:
     if not (text or second):
         return None
     from bertsmith.tasks.user_table import Columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from bertsmith.cli.common import AsJson, Model, Seed, Unused, given_flags, print
 from bertsmith.errors import UsageError
 
 if TYPE_CHECKING:
+    from bertsmith.tasks.search import Search
     from bertsmith.tasks.user_table import Columns
 
 finetune = App(name="finetune")
@@ -20,27 +22,56 @@ Task = Annotated[
     str, Parameter(show_default=False, help="such as sst2, squad2, ner, afqmc; or table, for a table of your own")
 ]
 Of = Annotated[str, Parameter(name="--from", show_default=False, help="a run, a checkpoint or a Hugging Face folder")]
-TextColumn = Annotated[
-    str, Parameter(name="--text", show_default=False, help="for a table: the column of the text [default: guessed]")
-]
-SecondColumn = Annotated[
-    str, Parameter(name="--second", show_default=False, help="for a table: the column of a second text")
-]
-LabelColumn = Annotated[
-    str, Parameter(name="--label", show_default=False, help="for a table: the column of the label [default: guessed]")
-]
-Regression = Annotated[
-    bool | None, Parameter(help="for a table: labels are numbers to come close to, not classes [default: guessed]")
-]
-Seeds = Annotated[int, Parameter(help="how many runs, with seeds counted up; gives mean and standard deviation")]
-Grid = Annotated[
-    list[str] | None,
-    Parameter(consume_multiple=True, negative=(), help="fields with values to try: learning_rate=2e-5,3e-5"),
-]
-Baselines = Annotated[
-    Literal["auto", "all", "none"],
-    Parameter(help="auto trains the same encoder from random weights only where that takes minutes"),
-]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TableFlags:
+    """Which columns of a table of one's own are read."""
+
+    text: Annotated[
+        str, Parameter(show_default=False, help="for a table: the column of the text [default: guessed]")
+    ] = ""
+    second: Annotated[str, Parameter(show_default=False, help="for a table: the column of a second text")] = ""
+    label: Annotated[
+        str, Parameter(show_default=False, help="for a table: the column of the label [default: guessed]")
+    ] = ""
+    regression: Annotated[
+        bool | None, Parameter(help="for a table: labels are numbers to come close to, not classes [default: guessed]")
+    ] = None
+
+    def columns(self) -> Columns | None:
+        """None without any of the flags."""
+        if self == TableFlags():
+            return None
+        from bertsmith.tasks.user_table import Columns
+
+        return Columns(self.text, self.second, self.label, self.regression)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SearchFlags:
+    """How often is trained, and what is set beside the result."""
+
+    seeds: Annotated[int, Parameter(help="how many runs, with seeds counted up; gives mean and standard deviation")] = 1
+    grid: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, negative=(), help="fields with values to try: learning_rate=2e-5,3e-5"),
+    ] = None
+    baselines: Annotated[
+        Literal["auto", "all", "none"],
+        Parameter(help="auto trains the same encoder from random weights only where that takes minutes"),
+    ] = "auto"
+
+    def search(self) -> Search:
+        """What the pipeline takes."""
+        from bertsmith.tasks.search import Search
+
+        return Search(self.seeds, tuple(self.grid or ()), self.baselines)
+
+
+NO_COLUMNS, ONE_RUN = TableFlags(), SearchFlags()
 
 
 @finetune.default
@@ -51,13 +82,8 @@ def finetune_task(
     model: Of = "",
     data: Annotated[Path | None, Parameter(help="a folder with the published files, or one file")] = None,
     out: Annotated[Path | None, Parameter(help="folder of the result")] = None,
-    text: TextColumn = "",
-    second: SecondColumn = "",
-    label: LabelColumn = "",
-    regression: Regression = None,
-    seeds: Seeds = 1,
-    grid: Grid = None,
-    baselines: Baselines = "auto",
+    table: TableFlags = NO_COLUMNS,
+    search: SearchFlags = ONE_RUN,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,9 +110,8 @@ def finetune_task(
     missing = next((name for name, value in given.items() if not value), "")
     if missing or data is None or out is None:
         raise UsageError(f"finetune {task}: {missing} is missing")
-    columns, search = _columns(text, second, label, regression), _search(seeds, grid, baselines)
-    flags = recipe_flags(seed)
-    result = pipeline.finetune(task, model, data, out, columns=columns, search=search, flags=flags)
+    columns, chosen, flags = table.columns(), search.search(), recipe_flags(seed)
+    result = pipeline.finetune(task, model, data, out, columns=columns, search=chosen, flags=flags)
     print_result(result, as_json, rendering.finetuning)
 
 
@@ -98,9 +123,7 @@ def finetune_suite(
         list[Path], Parameter(consume_multiple=True, negative=(), help="folders of tasks, or folders that hold such")
     ],
     out: Annotated[Path, Parameter(help="folder of the results, one folder for each task")],
-    seeds: Seeds = 1,
-    grid: Grid = None,
-    baselines: Baselines = "auto",
+    search: SearchFlags = ONE_RUN,
     pairs: Annotated[
         list[str] | None, Parameter(consume_multiple=True, negative=(), help="minimal pairs to ask the model as it is")
     ] = None,
@@ -116,7 +139,7 @@ def finetune_suite(
     from bertsmith import pipeline, rendering
 
     flags = recipe_flags(seed)
-    result = pipeline.finetune_suite(model, data, out, _search(seeds, grid, baselines), pairs or [], flags=flags)
+    result = pipeline.finetune_suite(model, data, out, search.search(), pairs or [], flags=flags)
     print_result(result, as_json, rendering.suite)
 
 
@@ -127,10 +150,7 @@ def evaluate_task(
     *,
     model: Of = "",
     data: Annotated[Path | None, Parameter(help="a file, or a folder with the published files")] = None,
-    text: TextColumn = "",
-    second: SecondColumn = "",
-    label: LabelColumn = "",
-    regression: Regression = None,
+    table: TableFlags = NO_COLUMNS,
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -147,20 +167,5 @@ def evaluate_task(
     require_name(task, ("mlm", "pairs", "minimal-pairs"))
     if not model or data is None:
         raise UsageError(f"evaluate {task}: {'--data' if model else '--from'} is missing")
-    columns = _columns(text, second, label, regression)
-    result = pipeline.evaluate_task(task, model, data, columns=columns, flags=given_flags())
+    result = pipeline.evaluate_task(task, model, data, columns=table.columns(), flags=given_flags())
     print_result(result, as_json, rendering.evaluation)
-
-
-def _columns(text: str, second: str, label: str, regression: bool | None) -> Columns | None:
-    if not (text or second or label) and regression is None:
-        return None
-    from bertsmith.tasks.user_table import Columns
-
-    return Columns(text, second, label, regression)
-
-
-def _search(seeds: int, grid: list[str] | None, baselines: str) -> Any:
-    from bertsmith.tasks.search import Search
-
-    return Search(seeds, tuple(grid or ()), baselines)

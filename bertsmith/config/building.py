@@ -15,6 +15,7 @@ from bertsmith.errors import UsageError
 C = TypeVar("C")
 Place = str | Callable[[str], str]
 Override = str | int | float | bool | Sequence[Any]  # text as typed by a user, or a value from Python
+Flags = Mapping[str, Override]  # fields by dotted key: {"training.steps": "300"}
 
 
 def build(cls: type[C], values: Mapping[str, Any], where: Place) -> C:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,19 +31,9 @@ def write_card(run_folder: Path, *corpus_folders: Path) -> Path:
         return path
     details = store.read_details(folder, "model")
     with store.writing(folder, "model", details) as partial:
-        for file in folder.iterdir():
-            if file.name not in (store.MANIFEST, CARD):
-                _place(file, partial / file.name)
+        store.link_files(folder, partial, without=(store.MANIFEST, CARD))
         (partial / CARD).write_text(text, "utf-8")
     return path
-
-
-def _place(file: Path, copy: Path) -> None:
-    """Link a file, or copy it where the file system knows no hard links."""
-    try:
-        os.link(file, copy)
-    except OSError:
-        shutil.copy2(file, copy)
 
 
 def card(run: Run, corpus_folders: Sequence[Path]) -> str:

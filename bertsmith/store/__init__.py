@@ -5,7 +5,17 @@ a valid manifest does not exist for any reader.
 """
 
 from bertsmith.store.faults import crash_point
-from bertsmith.store.files import explain, fingerprint, hash_file, retry, sync_folder, write_atomic
+from bertsmith.store.files import (
+    explain,
+    fingerprint,
+    hash_file,
+    link_files,
+    retry,
+    sync_folder,
+    write_atomic,
+    write_json,
+    write_json_lines,
+)
 from bertsmith.store.folders import writing
 from bertsmith.store.locks import locked, refuse_locked, require_space
 from bertsmith.store.manifest import MANIFEST, read_details, verify, verify_files
@@ -16,6 +26,7 @@ __all__ = [
     "explain",
     "fingerprint",
     "hash_file",
+    "link_files",
     "locked",
     "read_details",
     "refuse_locked",
@@ -25,5 +36,7 @@ __all__ = [
     "verify",
     "verify_files",
     "write_atomic",
+    "write_json",
+    "write_json_lines",
     "writing",
 ]

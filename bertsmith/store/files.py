@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,6 +79,28 @@ def write_atomic(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise explain(error, path) from error
+
+
+def write_json(path: Path, value: JSON) -> None:
+    """Replace a file as a whole by indented JSON."""
+    write_atomic(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_json_lines(path: Path, values: Iterable[JSON]) -> None:
+    """Replace a file as a whole by one JSON a line."""
+    lines = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n" for value in values)
+    write_atomic(path, "".join(lines).encode())
+
+
+def link_files(source: Path, target: Path, without: Collection[str] = ()) -> None:
+    """The files of a folder into another by hard links, as copies where the file system knows none."""
+    for file in source.iterdir():
+        if not file.is_file() or file.name in without:
+            continue
+        try:
+            os.link(file, target / file.name)
+        except OSError:
+            shutil.copy2(file, target / file.name)
 
 
 def write_beside(path: Path, data: bytes) -> Path:

@@ -26,7 +26,7 @@ from bertsmith.tasks.encoding import Encoded, encode_part, encoder_for, head_for
 from bertsmith.tasks.evaluation import longest_sequence
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.job import Job, settings_of, validation_part, validator_of
-from bertsmith.tasks.trained import FILES, longest, model_folder, write_settings
+from bertsmith.tasks.trained import FILES, longest, model_folder, require_embeddings, write_settings
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.budget import steps_for, tokens_per_step
 from bertsmith.training.checkpoint import Checkpoints
@@ -101,19 +101,11 @@ def shape_of(start: Path) -> EncoderConfig:
     return config_from_json(read_config(path), path)
 
 
-def width_of(start: Path) -> int:
-    """How wide that encoder is: what the defaults depend on."""
-    return shape_of(start).hidden_size
-
-
 def _look_at(job: Job, start: Path, random: bool) -> _Start:
     folder = model_folder(Path(start))
     store.verify_files(folder, FILES)
     shape, tokenizer = shape_of(folder), Tokenizer.load(folder)
-    if tokenizer.vocab_size > shape.vocab_size:
-        raise BertsmithError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {shape.vocab_size} embeddings"
-        )
+    require_embeddings(folder, tokenizer, shape.vocab_size)
     positions = longest(folder, shape.max_positions)
     length = longest_sequence(job.task.type, job.config.task, positions)
     return _Start(folder, shape, tokenizer, positions, length, head_for(job.task, job.labels), random)

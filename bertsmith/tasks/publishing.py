@@ -19,7 +19,7 @@ def import_published(folder: Path, out: Path) -> dict[str, Any]:
     Errors as in `load_published` and `Tokenizer.load`; BertsmithError when the two do not fit together.
     """
     model, tokenizer = load_published(folder), Tokenizer.load(folder)
-    require_embeddings(folder, tokenizer, model)
+    require_embeddings(folder, tokenizer, model.config.vocab_size)
     with store.writing(out, "model", {"imported": folder.resolve().name}) as partial:
         save_model(model, partial, pad_token_id=tokenizer.special.pad)
         tokenizer.save(partial, longest(folder, model.config.max_positions))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from bertsmith import config, console
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.tasks.finetuning_config import FinetuningConfig
 
-Flags = Mapping[str, config.Override]
 LONGEST_NAME = 100  # characters of a folder of runs
 BASELINES = ("auto", "all", "none")
 

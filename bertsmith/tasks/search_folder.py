@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bertsmith import config, store
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.training.finished import FREE, finished_result
 
 MODEL_KIND = "model"
 CARD = "README.md"
@@ -20,7 +19,7 @@ COPIED = ("recipe.toml", "environment.json", "metrics.jsonl")
 EXTENDABLE = frozenset({"seeds", "baselines"})
 """What the same line may ask for anew: runs that are there already are not trained again."""
 
-KEPT_APART = frozenset(f"config.training.{name}" for name in ("save_every", "keep", "log_every", "workers"))
+KEPT_APART = frozenset(f"config.{name}" for name in FREE)
 
 
 class SearchFolder:
@@ -51,7 +50,7 @@ class SearchFolder:
             if dict(earlier) == dict(request) and (result := self.result()):
                 return result
         if write:
-            store.write_atomic(self.request_file, (json.dumps(request, indent=1, ensure_ascii=False) + "\n").encode())
+            store.write_json(self.request_file, request)
         return None
 
     def _earlier(self) -> dict[str, Any] | None:
@@ -81,33 +80,18 @@ class SearchFolder:
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished fine-tuning, or None."""
-        try:
-            result = json.loads(self.result_file.read_bytes())
-        except (OSError, ValueError):
-            return None
-        whole = (self.model / "model.safetensors").is_file() and (self.model / "config.json").is_file()
-        return result if whole and isinstance(result, dict) else None
+        return finished_result(self.result_file, self.model)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Mark the fine-tuning as finished."""
-        store.write_atomic(self.result_file, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+        store.write_json(self.result_file, result)
 
     def take_best(self, run: Path, card: Callable[[], str]) -> None:
         """OUT/model from the best run, its files linked, with the card of `card()`; and copies of the run's records."""
         details = store.verify(run / "model", MODEL_KIND)
         with store.writing(self.model, MODEL_KIND, details) as partial:
-            for file in (run / "model").iterdir():
-                if file.is_file() and file.name not in (store.MANIFEST, CARD, ".lock"):
-                    link_or_copy(file, partial / file.name)
+            store.link_files(run / "model", partial, without=(store.MANIFEST, CARD, ".lock"))
             (partial / CARD).write_text(card(), "utf-8")
         for name in COPIED:
             if (run / name).is_file():
                 store.write_atomic(self.path / name, (run / name).read_bytes())
-
-
-def link_or_copy(file: Path, copy: Path) -> None:
-    """Link a file, or copy it where the file system knows no hard links."""
-    try:
-        os.link(file, copy)
-    except OSError:
-        shutil.copy2(file, copy)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bertsmith import console
+from bertsmith.errors import UsageError
 from bertsmith.text.config import TextConfig
 from bertsmith.text.documents import find, read
 from bertsmith.text.sentences import sentences_of
@@ -20,6 +22,17 @@ def documents(paths: Sequence[str], text: TextConfig) -> Iterator[list[str]]:
             if sentences:
                 yield sentences
     tell(skipped)
+
+
+def text_lines(source: Path) -> list[str]:
+    """The lines of a file that hold text. UsageError when it is not there or no UTF-8."""
+    try:
+        lines = [line.removesuffix("\r") for line in source.read_text("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: is not UTF-8 text (byte {error.start})") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UsageError(f"{source}: there is no such file") from error
+    return [line for line in lines if line.strip()]
 
 
 def tell(skipped: Skipped) -> None:

@@ -62,7 +62,7 @@ def load_trained(path: str | Path) -> Trained:
     store.verify_files(folder, FILES)
     model = load_model(folder)
     tokenizer = Tokenizer.load(folder)
-    require_embeddings(folder, tokenizer, model)
+    require_embeddings(folder, tokenizer, model.config.vocab_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     positions = longest(folder, model.config.max_positions)
     return Trained(folder, model.to(device).eval(), tokenizer, positions, read_settings(folder))
@@ -87,11 +87,11 @@ def write_settings(folder: Path, settings: TaskSettings) -> None:
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
 
 
-def require_embeddings(folder: Path, tokenizer: Tokenizer, model: Model) -> None:
+def require_embeddings(folder: Path, tokenizer: Tokenizer, embeddings: int) -> None:
     """BertsmithError when there are tokens without an embedding."""
-    if tokenizer.vocab_size > model.config.vocab_size:
+    if tokenizer.vocab_size > embeddings:
         raise BertsmithError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.config.vocab_size} embeddings"
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {embeddings} embeddings"
         )
 
 

@@ -91,7 +91,7 @@ def record_from(values: Mapping[str, Any]) -> Record:
 
 def write_record(path: Path, record: Record) -> None:
     """Write environment.json as a whole."""
-    store.write_atomic(path, (json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n").encode())
+    store.write_json(path, {"format": FORMAT, **asdict(record)})
 
 
 def read_record(path: Path) -> Record:

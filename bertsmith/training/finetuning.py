@@ -169,9 +169,7 @@ class FinetuningRun(Run):
             best = self.folder.best / f"step-{result['best_step']}"
             store.verify(best, BEST_KIND)
             with store.writing(self.folder.model, MODEL_KIND, self.checkpoints.fingerprints) as partial:
-                for path in best.iterdir():
-                    if path.name != store.MANIFEST:
-                        shutil.copyfile(path, partial / path.name)
+                store.link_files(best, partial, without=(store.MANIFEST,))
         else:
             self._write(self.folder.model, MODEL_KIND)
         self.folder.write_result(result)

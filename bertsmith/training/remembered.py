@@ -57,7 +57,7 @@ def _read() -> dict[str, T]:
 def _remember(name: str, measured: T) -> T:
     try:
         file().parent.mkdir(parents=True, exist_ok=True)
-        store.write_atomic(file(), (json.dumps({**_read(), name: measured}, indent=1) + "\n").encode())
+        store.write_json(file(), {**_read(), name: measured})
     except (OSError, BertsmithError):
         pass  # a home that cannot be written to: every run measures for itself
     return measured

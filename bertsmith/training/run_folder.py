@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +11,8 @@ from bertsmith import config, store
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.training import checkpoint
 from bertsmith.training.environment import Record, read_record, write_record
+from bertsmith.training.finished import FREE, finished_result
 from bertsmith.training.work import Plan
-
-FREE = frozenset(f"training.{name}" for name in ("save_every", "keep", "log_every", "workers"))
-"""What a resumed run may change: none of it reaches the weights."""
 
 
 class RunFolder:
@@ -79,16 +76,11 @@ class RunFolder:
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished run, or None."""
-        try:
-            result = json.loads(self.result_file.read_bytes())
-            whole = (self.model / "model.safetensors").is_file() and (self.model / "config.json").is_file()
-            return result if whole and isinstance(result, dict) else None
-        except (OSError, ValueError):
-            return None
+        return finished_result(self.result_file, self.model)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Mark the run as finished."""
-        store.write_atomic(self.result_file, (json.dumps(result, indent=1) + "\n").encode())
+        store.write_json(self.result_file, result)
 
 
 def refuse_other(path: Path, record: Record, plan: Plan, inputs: Mapping[str, str]) -> None:

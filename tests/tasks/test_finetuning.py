@@ -16,7 +16,7 @@ from bertsmith.errors import BertsmithError, Stopped, UsageError
 from bertsmith.models.folder import load_model
 from bertsmith.tasks import job as job_module
 from bertsmith.tasks.evaluation import evaluate, predict, task_of
-from bertsmith.tasks.finetuning import finetune_once, width_of
+from bertsmith.tasks.finetuning import finetune_once, shape_of
 from bertsmith.tasks.job import Job
 from bertsmith.tasks.trained import load_trained
 from bertsmith.training import run as run_module
@@ -158,7 +158,7 @@ def test_other_data_or_another_model_is_refused(start: Path, tmp_path: Path) -> 
 def test_random_weights_are_the_same_shape(start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finetune_once(job(), start, tmp_path / "run", random=True)
     assert "head starts from random weights" not in capsys.readouterr().err
-    assert load_model(tmp_path / "run" / "model").config.hidden_size == width_of(start) == 32
+    assert load_model(tmp_path / "run" / "model").config.hidden_size == shape_of(start).hidden_size == 32
 
 
 def outcome(run: Path) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
