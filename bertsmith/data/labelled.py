@@ -108,6 +108,16 @@ class LabelledSource:
         """The examples of a global step, of all ranks, in one piece."""
         return self.make(self.indices(step))
 
+    def token_ids(self) -> Indices:
+        """The ids of all tokens that the examples hold, sorted, each once."""
+        used = np.zeros(0, dtype=bool)
+        for sequence in chain.from_iterable(example.sequences for example in self.examples):
+            largest = int(sequence.token_ids.max())
+            if largest >= len(used):
+                used = np.pad(used, (0, largest + 1 - len(used)))
+            used[sequence.token_ids] = True
+        return np.flatnonzero(used)
+
     def tokens_of(self, index: int) -> int:
         """Tokens of one example, over all its sequences."""
         return sum(len(sequence.token_ids) for sequence in self.examples[index].sequences)

@@ -30,6 +30,7 @@ from bertsmith.tasks.trained import FILES, longest, model_folder, require_embedd
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.budget import steps_for, tokens_per_step
 from bertsmith.training.checkpoint import Checkpoints
+from bertsmith.training.chosen_rows import rows_worth_choosing
 from bertsmith.training.config import LongPhaseConfig
 from bertsmith.training.device import Device, open_device
 from bertsmith.training.environment import Record, Settings
@@ -199,7 +200,9 @@ def _work(
     initial = _initial_model(job, start)
     objective = Labelled(start.head, _class_weights(job.config.task, start.head, source))
     lengths = [min(LONGEST_SHOWN, start.max_length)] * min(8, training.batch_size)
-    shown = [blank_batch(lengths), blank_batch([*lengths[1:], lengths[0] - 1]), blank_batch(lengths[:1])]
+    used = torch.from_numpy(source.token_ids())
+    kinds = (lengths, [*lengths[1:], lengths[0] - 1], lengths[:1])
+    shown = [blank_batch(kind, int(used[0])) for kind in kinds]
     budgeted = replace(
         training,
         validation_sequences=max(1, len(job.validation)),
@@ -209,7 +212,8 @@ def _work(
     def build(settings: Settings) -> tuple[State, Settings]:
         model = initial()
         rates = layer_rates(model, job.config.task.layer_decay) if job.config.task.layer_decay < 1 else None
-        return prepare_state(model, [objective], training, plan.seed, settings, device, shown, rates)
+        rows = rows_worth_choosing(model, used) if training.optimizer != "lamb" else None
+        return prepare_state(model, [objective], training, plan.seed, settings, device, shown, rates, rows)
 
     def count(seconds: Sequence[float]) -> int:
         return steps_for(budgeted, LongPhaseConfig(), [source], seconds)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.models.model import Model
+from bertsmith.training.chosen_rows import ChosenRows
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.update_rules import Buffers, FusedAdam, Lamb, Piece, UpdateRule
 
@@ -26,20 +27,34 @@ class Optimizer:
     """
 
     def __init__(
-        self, model: Model, config: TrainingConfig, dtype: torch.dtype, rates: Mapping[str, float] | None = None
+        self,
+        model: Model,
+        config: TrainingConfig,
+        dtype: torch.dtype,
+        rates: Mapping[str, float] | None = None,
+        rows: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """rates: times the learning rate, by parameter name; those not named, and all when None, have 1."""
+        """rates: times the learning rate, by parameter name; those not named, and all when None, have 1.
+
+        rows: of an embedding, by parameter name, those that are trained alone (see chosen_rows); not for LAMB, whose
+        rates are those of whole tensors.
+        """
+        assert not rows or config.optimizer != "lamb"
         self.config = config
         decayed, excluded = split_parameters(model, config)
         self._parameters = dict(decayed + excluded)
-        self._places, pieces, size = _lay_out(decayed, excluded, rates or {})
+        self._chosen = {name: ChosenRows(model, name, chosen, dtype) for name, chosen in (rows or {}).items()}
+        self._shapes = {name: p.shape for name, p in self._parameters.items()}
+        self._shapes |= {name: chosen.shape for name, chosen in self._chosen.items()}
+        sizes = {name: shape.numel() for name, shape in self._shapes.items()}
+        self._places, pieces, size = _lay_out([n for n, _ in decayed], [n for n, _ in excluded], sizes, rates or {})
         device = next(model.parameters()).device
         self.masters, self._gradients, self.exp_avg, self.exp_avg_sq = (
             torch.zeros(size, dtype=torch.float32, device=device) for _ in range(4)
         )
         self._rounded = self.masters if dtype == torch.float32 else torch.zeros(size, dtype=dtype, device=device)
         for name, view in self.views(self.masters).items():
-            view.copy_(self._parameters[name].detach())
+            view.copy_(self._trained(name, self._parameters[name].detach()))
         self._update_model()
         self._point_at(self._rounded)
         self._stale: set[str] = set()  # parameters whose gradient is still that of the step before
@@ -56,10 +71,12 @@ class Optimizer:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat buffer as one tensor per parameter, by parameter name."""
-        return {
-            name: flat[start : start + self._parameters[name].numel()].view(self._parameters[name].shape)
-            for name, start in self._places.items()
-        }
+        shapes = self._shapes
+        return {name: flat[at : at + shapes[name].numel()].view(shapes[name]) for name, at in self._places.items()}
+
+    def _trained(self, name: str, whole: Tensor) -> Tensor:
+        """What of a parameter is trained."""
+        return whole.index_select(0, self._chosen[name].rows) if name in self._chosen else whole
 
     @property
     def gradients(self) -> Tensor:
@@ -75,7 +92,12 @@ class Optimizer:
 
     def _collect(self, name: str, parameter: Tensor) -> None:
         assert parameter.grad is not None
-        if name in self._stale:
+        if name in self._chosen:
+            if name in self._stale:
+                self._stale.remove(name)
+                self._collected[name].zero_()
+            self._chosen[name].collect(parameter.grad, self._collected[name])
+        elif name in self._stale:
             self._stale.remove(name)
             self._collected[name].copy_(parameter.grad)
         else:
@@ -107,7 +129,10 @@ class Optimizer:
     def restore(self, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
         """Take the values of a checkpoint. They are copied: memory-mapped tensors are not aligned as ours are."""
         for name, view in self.views(self.masters).items():
-            view.copy_(weights[name])
+            view.copy_(self._trained(name, weights[name]))
+        for name, chosen in self._chosen.items():
+            chosen.whole.copy_(weights[name])
+            chosen.shown.copy_(weights[name])
         for name, view in self.state().items():
             view.copy_(moments[name])
         self.forget_gradients()
@@ -116,6 +141,9 @@ class Optimizer:
     @contextmanager
     def masters_in_model(self) -> Iterator[None]:
         """Inside, the model's parameters are the fp32 masters themselves (for saving; no copy is made)."""
+        for name, view in self.views(self.masters).items():
+            if name in self._chosen:
+                self._chosen[name].put(view, self._chosen[name].whole)
         self._point_at(self.masters)
         try:
             yield
@@ -124,11 +152,15 @@ class Optimizer:
 
     def _point_at(self, flat: Tensor) -> None:
         for name, view in self.views(flat).items():
+            if name in self._chosen:
+                view = self._chosen[name].whole if flat is self.masters else self._chosen[name].shown
             self._parameters[name].data = view
 
     def _update_model(self) -> None:
         if self._rounded is not self.masters:
             self._rounded.copy_(self.masters)
+        for name, chosen in self._chosen.items():
+            chosen.put(self.views(self._rounded)[name], chosen.shown)
 
     def _tensors_of(self, model: Model, name: str) -> list[slice]:
         """Where a parameter's tensors as published lie: query, key and value are one parameter here, three there."""
@@ -154,19 +186,19 @@ def split_parameters(
 
 
 def _lay_out(
-    decayed: list[tuple[str, nn.Parameter]], excluded: list[tuple[str, nn.Parameter]], rates: Mapping[str, float]
+    decayed: list[str], excluded: list[str], sizes: Mapping[str, int], rates: Mapping[str, float]
 ) -> tuple[dict[str, int], list[Piece], int]:
     """Where each parameter starts in the flat buffers, the pieces that these are made of, and their size."""
     places: dict[str, int] = {}
     pieces: list[Piece] = []
     end = 0
     for group, is_decayed in ((decayed, True), (excluded, False)):
-        for rate in sorted({rates.get(name, 1.0) for name, _ in group}, reverse=True):
+        for rate in sorted({rates.get(name, 1.0) for name in group}, reverse=True):
             start = end
-            for name, parameter in group:
+            for name in group:
                 if rates.get(name, 1.0) == rate:
                     places[name] = end
-                    end += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+                    end += -(-sizes[name] // ALIGNMENT) * ALIGNMENT
             pieces.append(Piece(slice(start, end), is_decayed, rate))
     return places, pieces, end
 

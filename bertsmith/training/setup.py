@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from bertsmith import console
 from bertsmith.batch import Batch, flat_batch
@@ -38,11 +39,12 @@ def prepare_state(
     device: Device,
     shown: Sequence[Batch],
     rates: Mapping[str, float] | None = None,
+    rows: Mapping[str, Tensor] | None = None,
 ) -> tuple[State, Settings]:
-    """A state before step 1 from a model. shown: batches that the compiler sees first. rates: see Optimizer."""
+    """A state before step 1 from a model. shown: batches that the compiler sees first. rates, rows: see Optimizer."""
     model = model.to(device.torch_device)
     model.encoder.activation_checkpointing = training.activation_checkpointing
-    optimizer = Optimizer(model, training, DTYPES[settings.precision], rates)
+    optimizer = Optimizer(model, training, DTYPES[settings.precision], rates, rows)
     state = State(model, objectives, optimizer, seed)
     if settings.compiled:
         compiled = _compile(state, shown, device)
@@ -81,10 +83,10 @@ def _made_up_batches(plan: PretrainingPlan, device: Device) -> list[Batch]:
     return [blank_batch(lengths) for lengths in kinds]
 
 
-def blank_batch(lengths: Sequence[int]) -> Batch:
-    """Sequences of these lengths, all of token 0."""
-    ids = torch.zeros(sum(lengths), dtype=torch.int64)
-    return flat_batch(ids, ids, torch.tensor(lengths))
+def blank_batch(lengths: Sequence[int], token: int = 0) -> Batch:
+    """Sequences of these lengths of one token."""
+    ids = torch.full((sum(lengths),), token)
+    return flat_batch(ids, torch.zeros_like(ids), torch.tensor(lengths))
 
 
 def _micro_batch_sizes(plan: PretrainingPlan, world: int) -> set[int]:

@@ -14,6 +14,7 @@ from bertsmith.training.config import TrainingConfig
 from bertsmith.training.optimizers import Optimizer, layer_rates, split_parameters
 
 PAIR = "heads.pair.weight"
+WORDS = "encoder.embeddings.words.weight"
 OPTIMIZERS = ("bert_adam", "adamw", "lamb")
 
 
@@ -260,3 +261,52 @@ def test_restore_with_rates_of_layers_gives_back_every_bit(name: Any) -> None:
         give(model, gradients_of(model, 2))
         optimizer.update(1e-2, 2)
     assert torch.equal(trained.masters, resumed.masters)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["adamw", "bert_adam"])
+def test_chosen_rows_move_as_in_a_whole_embedding_and_the_others_stay(name: Any, dtype: torch.dtype) -> None:
+    rows = torch.tensor([2, 3, 7, 11, 48])
+    config = TrainingConfig(steps=3, optimizer=name, learning_rate=1e-2)
+    start = small_model().get_parameter(WORDS).detach()
+    weights = {}
+    for chosen in (None, {WORDS: rows}):
+        model = small_model()
+        del model.heads["masked_lm"]  # which would read every row
+        optimizer = Optimizer(model, config, dtype, rows=chosen)
+        for step in range(3):
+            tokens = rows[torch.tensor([0, 1, step, 4, 4])]
+            (model.encoder.embeddings.words(tokens).float() ** 2).sum().backward()
+            (model.get_parameter(PAIR).float() ** 2).sum().backward()
+            optimizer.update(1e-2, step)
+        with optimizer.masters_in_model():
+            weights[chosen is None] = {key: p.detach().clone() for key, p in model.named_parameters()}
+        assert torch.equal(model.get_parameter(WORDS), weights[chosen is None][WORDS].to(dtype))
+    words, whole = weights[False].pop(WORDS), weights[True].pop(WORDS)
+    torch.testing.assert_close(words[rows], whole[rows], atol=1e-6, rtol=1e-5 if dtype == torch.float32 else 2e-2)
+    others = torch.ones(len(words), dtype=torch.bool)
+    others[rows] = False
+    assert torch.equal(words[others], start[others])
+
+
+def test_chosen_rows_are_restored() -> None:
+    rows = {WORDS: torch.tensor([1, 4, 5])}
+    config = TrainingConfig(steps=9, optimizer="adamw")
+    first, second = small_model(), small_model()
+    for model in (first, second):
+        del model.heads["masked_lm"]
+    trained, resumed = (Optimizer(model, config, torch.bfloat16, rows=rows) for model in (first, second))
+
+    def train(model: Model, optimizer: Optimizer) -> None:
+        (model.encoder.embeddings.words(torch.tensor([4, 5, 5])).float() ** 3).sum().backward()
+        optimizer.update(1e-2, 1)
+
+    train(first, trained)
+    assert trained.state()[f"exp_avg.{WORDS}"].shape == (3, 8)
+    with trained.masters_in_model():
+        weights = {name: p.detach().clone() for name, p in first.named_parameters()}
+    resumed.restore(weights, trained.state())
+    for model, optimizer in ((first, trained), (second, resumed)):
+        train(model, optimizer)
+    assert torch.equal(trained.masters, resumed.masters)
+    assert torch.equal(first.get_parameter(WORDS), second.get_parameter(WORDS))
