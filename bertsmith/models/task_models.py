@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -14,6 +17,16 @@ from bertsmith.models.model import Model, build_model
 from bertsmith.models.untrusted import in_one_line
 
 
+class Scale(NamedTuple):
+    """Units in which a regression is trained: (score - center) / spread. Scores as they are have Scale(0, 1)."""
+
+    center: float
+    spread: float
+
+
+RAW = Scale(0.0, 1.0)
+
+
 def new_task_model(config: EncoderConfig, task: TaskHead, seed: int) -> Model:
     """A model of this shape with random weights from the seed: fp32, on the CPU, in training mode.
 
@@ -22,12 +35,15 @@ def new_task_model(config: EncoderConfig, task: TaskHead, seed: int) -> Model:
     return build_model(config, (), seed, task=task)
 
 
-def start_task_model(folder: Path, task: TaskHead, seed: int, *, dropout: float | None = None) -> Model:
+def start_task_model(
+    folder: Path, task: TaskHead, seed: int, *, dropout: float | None = None, scale: Scale = RAW
+) -> Model:
     """A model for a task on the encoder of a folder of any supported family: fp32, on the CPU, in training mode.
 
     Pretraining heads, and heads of kinds that are not known here, are left behind. A head of the same kind that knows
     the same labels, in whatever order, is taken over; else a new one starts from the seed, and so does a pooler that is
     needed and not there. What is new is said. dropout: of hidden states and of attention alike; None = the folder's.
+    scale: what a regression's head that is taken over is to answer in; folders hold scores as they are.
     Errors as in `load_model`, and UsageError when labels and kind of the task do not go together.
     """
     given = load_model(folder, foreign_heads=True)
@@ -45,8 +61,34 @@ def start_task_model(folder: Path, task: TaskHead, seed: int, *, dropout: float 
                 parameter.copy_(weights[name][order] if of_labels else weights[name])
     if model.encoder.pooler is not None and given.encoder.pooler is None:
         console.say(f"{folder} has no pooler: it starts from random weights")
+    if order is not None and task.regression:
+        _rescale(model, Scale(-scale.center / scale.spread, 1 / scale.spread))
     _tell_of_head(folder, given.task, task, order is not None)
     return model
+
+
+@contextmanager
+def raw_scores(model: Model, scale: Scale) -> Iterator[None]:
+    """Inside, a head that answers in a scale gives scores as they are. Its weights come back bit for bit."""
+    if scale == RAW:
+        yield
+        return
+    output = model.heads["sequence"].get_submodule("output")
+    kept = {name: parameter.detach().clone() for name, parameter in output.named_parameters()}
+    _rescale(model, scale)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, parameter in output.named_parameters():
+                parameter.copy_(kept[name])
+
+
+@torch.no_grad()
+def _rescale(model: Model, scale: Scale) -> None:
+    output = model.heads["sequence"].get_submodule("output")
+    output.get_parameter("weight").mul_(scale.spread)
+    output.get_parameter("bias").mul_(scale.spread).add_(scale.center)
 
 
 def _label_order(given: TaskHead | None, wanted: TaskHead) -> list[int] | None:

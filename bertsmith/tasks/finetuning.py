@@ -19,7 +19,7 @@ from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.folder import CONFIG
 from bertsmith.models.huggingface import config_from_json
 from bertsmith.models.model import Model
-from bertsmith.models.task_models import new_task_model, start_task_model
+from bertsmith.models.task_models import RAW, Scale, new_task_model, start_task_model
 from bertsmith.models.untrusted import read_config, regular_file
 from bertsmith.objectives.labelled import Labelled
 from bertsmith.tasks.encoding import Encoded, encode_part, encoder_for, head_for
@@ -55,7 +55,7 @@ LONGEST_SHOWN = 64  # tokens of the sequences that the compiler sees first
 
 @dataclass(frozen=True)
 class _Start:
-    """The model that training starts from. max_length: tokens of a sequence of the task."""
+    """The model that training starts from. max_length: tokens of a sequence of the task. scale: of a regression."""
 
     folder: Path
     shape: EncoderConfig
@@ -63,6 +63,7 @@ class _Start:
     positions: int
     max_length: int
     head: TaskHead
+    scale: Scale
     random: bool
 
 
@@ -109,7 +110,15 @@ def _look_at(job: Job, start: Path, random: bool) -> _Start:
     require_embeddings(folder, tokenizer, shape.vocab_size)
     positions = longest(folder, shape.max_positions)
     length = longest_sequence(job.task.type, job.config.task, positions)
-    return _Start(folder, shape, tokenizer, positions, length, head_for(job.task, job.labels), random)
+    return _Start(folder, shape, tokenizer, positions, length, head_for(job.task, job.labels), _scale_of(job), random)
+
+
+def _scale_of(job: Job) -> Scale:
+    """Mean and deviation of the training scores: steps as small as here never lead a head to scores of thousands."""
+    if job.task.type != "regression":
+        return RAW
+    scores = np.array([example.label for example in job.train], dtype=np.float64)
+    return Scale(float(scores.mean()), float(scores.std()) or 1.0)
 
 
 def _plan(job: Job, random: bool) -> FinetuningPlan:
@@ -136,8 +145,12 @@ def _open_run(
     encoder = encoder_for(job.task, start.head, start.tokenizer, start.max_length, job.config.task)
     encoded = encode_part(encoder, job.train)
     _tell(encoded, job, start.max_length)
+    examples = encoded.examples
+    if start.scale != RAW:
+        center, spread = start.scale
+        examples = [one._replace(labels=((one.labels - center) / spread).astype(np.float32)) for one in examples]
     source = LabelledSource(
-        encoded.examples,
+        examples,
         start.head.kind,
         training.batch_size,
         plan.seed,
@@ -165,12 +178,13 @@ def _open_run(
         lambda step: stream(source, step, settings.steps, training.workers),
         Checkpoints(folder.checkpoints, start.tokenizer, max(start.positions, start.max_length), inputs),
         Interval(),
-        validate=validator_of(job, encoder, validation, settings_of_task, device),
+        validate=validator_of(job, encoder, validation, settings_of_task, start.scale, device),
         metrics=job.task.metrics,
         patience=job.config.task.patience,
         steps_per_epoch=epoch,
         finish_model=lambda path: write_settings(path, settings_of(job, settings_of_task)),
         truncated=encoded.truncated,
+        scale=start.scale,
     )
     run.require_space()
     run.restore()
@@ -237,7 +251,7 @@ def _initial_model(job: Job, start: _Start) -> Callable[[], Model]:
         model = new_task_model(start.shape, start.head, job.config.seed)
     else:
         dropout = None if job.config.task.dropout < 0 else job.config.task.dropout
-        model = start_task_model(start.folder, start.head, job.config.seed, dropout=dropout)
+        model = start_task_model(start.folder, start.head, job.config.seed, dropout=dropout, scale=start.scale)
     return lambda: copy.deepcopy(model)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bertsmith import console
 from bertsmith.errors import Interrupted, Stopped
+from bertsmith.models.task_models import Scale, raw_scores
 from bertsmith.tasks.encoding import Encoder
 from bertsmith.tasks.evaluation import predictions
 from bertsmith.tasks.finetuning_config import FinetuningConfig, TaskConfig
@@ -46,9 +47,9 @@ def validation_part(examples: list[Any], training: TrainingConfig) -> list[Any]:
 
 
 def validator_of(
-    job: Job, encoder: Encoder, examples: Sequence[Any], task: TaskConfig, device: Device
+    job: Job, encoder: Encoder, examples: Sequence[Any], task: TaskConfig, scale: Scale, device: Device
 ) -> Callable[[State], dict[str, float]]:
-    """Metrics of the fp32 masters, which are what is saved; every rank scores all examples."""
+    """Metrics of the fp32 masters, which are what is saved; every rank scores all. scale: see FinetuningRun."""
     described = job.task if job.task.labels else replace(job.task, labels=job.labels)
 
     def validate(state: State) -> dict[str, float]:
@@ -57,7 +58,7 @@ def validator_of(
         stopped, found = 0.0, []
         state.model.eval()
         try:
-            with state.optimizer.masters_in_model(), eager_only():
+            with state.optimizer.masters_in_model(), raw_scores(state.model, scale), eager_only():
                 found = list(predictions(state.model, job.task, job.labels, examples, encoder, task))
         except (Stopped, Interrupted):
             stopped = 1.0

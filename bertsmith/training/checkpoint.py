@@ -20,6 +20,7 @@ from torch import Tensor
 from bertsmith import console, store
 from bertsmith.errors import BertsmithError
 from bertsmith.models.folder import load_model, save_model, write_tensors
+from bertsmith.models.task_models import RAW, Scale, raw_scores
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.state import State
 
@@ -114,9 +115,9 @@ def steps_in(folder: Path) -> list[int]:
     return sorted((int(path.name[5:]) for path in paths if path.name[5:].isdigit()), reverse=True)
 
 
-def write_model(state: State, tokenizer: Tokenizer, max_length: int, folder: Path) -> None:
-    """The model as a Hugging Face folder, from its fp32 masters."""
-    with state.optimizer.masters_in_model():
+def write_model(state: State, tokenizer: Tokenizer, max_length: int, folder: Path, scale: Scale = RAW) -> None:
+    """The model as a Hugging Face folder, from its fp32 masters. scale: that its regression was trained in."""
+    with state.optimizer.masters_in_model(), raw_scores(state.model, scale):
         save_model(state.model, folder, pad_token_id=tokenizer.special.pad)
     tokenizer.save(folder, max_length)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import config, console, store
+from bertsmith.models.task_models import RAW, Scale
 from bertsmith.training.checkpoint import write_model
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.run import MODEL_KIND, Run, peak_memory, speed_in_words
@@ -70,7 +71,8 @@ def validation_interval(training: TrainingConfig, steps: int, steps_per_epoch: i
 class FinetuningRun(Run):
     """validate: metrics of the model as it is, {} where there is no validation part or a signal cut it short; `metrics`
     decide, in their order. finish_model: writes what lies beside weights and tokenizer into a model folder.
-    truncated: of the training examples.
+    truncated: of the training examples. scale: that a regression is trained in; models are written without it,
+    checkpoints as they are.
     """
 
     validate: Callable[[State], dict[str, float]] = field(kw_only=True)
@@ -79,6 +81,7 @@ class FinetuningRun(Run):
     steps_per_epoch: int = field(kw_only=True)
     finish_model: Callable[[Path], None] = field(kw_only=True)
     truncated: int = field(kw_only=True)
+    scale: Scale = RAW
     history: list[dict[str, Any]] = field(default_factory=list)
     models: float = 3.0  # the finished one, the best, and the best before it
     saves_last: bool = False  # the model itself is written at once
@@ -134,7 +137,7 @@ class FinetuningRun(Run):
     def _write(self, folder: Path, kind: str) -> None:
         made_by = self.checkpoints
         with store.writing(folder, kind, made_by.fingerprints) as partial:
-            write_model(self.state, made_by.tokenizer, made_by.max_length, partial)
+            write_model(self.state, made_by.tokenizer, made_by.max_length, partial, self.scale)
             self.finish_model(partial)
 
     def _save(self) -> None:

@@ -18,7 +18,7 @@ from bertsmith.models.deepening import deepen
 from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.importing import load_published
 from bertsmith.models.model import Model, count_parameters, parameter_parts
-from bertsmith.models.task_models import new_task_model, start_task_model
+from bertsmith.models.task_models import RAW, Scale, new_task_model, raw_scores, start_task_model
 from tests.tiny_models import (
     BOTH_HEADS,
     FAMILIES,
@@ -218,6 +218,18 @@ def test_a_number_is_a_number_whatever_its_name(tmp_path: Path) -> None:
     folder = written(tmp_path, TaskHead("sequence", ("LABEL_0",), regression=True))
     started = start_task_model(folder, HEADS_OF_TASKS["number"], 3)
     assert same(load_model(folder), started) and started.task == HEADS_OF_TASKS["number"]
+
+
+def test_a_scale_is_taken_off_inside_and_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    folder = written(tmp_path, TaskHead("sequence", ("score",), regression=True))
+    raw, scaled = (start_task_model(folder, HEADS_OF_TASKS["number"], 3, scale=s) for s in (RAW, Scale(7.0, 3.0)))
+    batch = random_batch((4, 2))
+    before = {name: parameter.detach().clone() for name, parameter in scaled.named_parameters()}
+    logits = [model.eval().task_logits(model(batch), batch) for model in (raw, scaled)]
+    torch.testing.assert_close(logits[1] * 3 + 7, logits[0])
+    with raw_scores(scaled, Scale(7.0, 3.0)):
+        torch.testing.assert_close(scaled.task_logits(scaled(batch), batch), logits[0])
+    assert all(torch.equal(parameter, before[name]) for name, parameter in scaled.named_parameters())
 
 
 @pytest.mark.parametrize(

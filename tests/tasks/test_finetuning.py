@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bertsmith import interrupt, store
@@ -16,6 +17,7 @@ from bertsmith.errors import BertsmithError, Stopped, UsageError
 from bertsmith.models.folder import load_model
 from bertsmith.tasks import job as job_module
 from bertsmith.tasks.evaluation import evaluate, predict, task_of
+from bertsmith.tasks.examples import TextExample
 from bertsmith.tasks.finetuning import finetune_once, shape_of
 from bertsmith.tasks.job import Job
 from bertsmith.tasks.trained import load_trained
@@ -77,6 +79,25 @@ def test_every_type_learns_and_its_model_is_evaluated_alike(name: str, start: Pa
     assert len(found.predictions) == found.examples == len(made.validation)
     again = list(predict(trained, task_of(trained), iter(made.validation[:3])))
     assert [chosen_of(prediction) for prediction in again] == [chosen_of(p) for p in found.predictions[:3]]
+
+
+def test_scores_of_any_size_are_learnt_and_given_as_they_are(start: Path, tmp_path: Path) -> None:
+    def prices(examples: list[TextExample]) -> list[TextExample]:
+        return [example._replace(label=300_000 + 40_000 * float(example.label or 0)) for example in examples]
+
+    small = tiny_job(tiny_task("regression"), scores(36), scores(24), **FAST)
+    large = tiny_job(tiny_task("regression"), prices(scores(36)), prices(scores(24)), **FAST)
+    plain = finetune_once(small, start, tmp_path / "plain")
+    finetune_once(large, start, tmp_path / "prices")
+    trained = load_trained(tmp_path / "prices")
+    found = evaluate(trained, large.task, large.validation)
+    assert found.metrics["pearson"] == pytest.approx(plain.validation["pearson"], abs=1e-3)
+    wanted = np.array([example.label for example in large.validation])
+    assert np.abs(np.array([p.value for p in found.predictions]) - wanted).mean() < 0.5 * wanted.std()
+    brief = replace(large.config.training, epochs=0.0, steps=1, learning_rate=1e-6)
+    going_on = replace(large, config=replace(large.config, training=brief))
+    further = finetune_once(going_on, tmp_path / "prices", tmp_path / "further")
+    assert further.validation["pearson"] == pytest.approx(found.metrics["pearson"], abs=1e-3), "the head came along"
 
 
 @pytest.mark.parametrize("family", ["albert", "roberta", "distilbert"])
