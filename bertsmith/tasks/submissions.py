@@ -12,6 +12,7 @@ from bertsmith.tasks.evaluation import predict
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.parts import is_labelled, read_part
 from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.table import TASKS
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.trained import Trained
 
@@ -42,7 +43,8 @@ class Unlabelled(NamedTuple):
 
 
 def unlabelled_parts(task: Task, data: Path, test: Sequence[Any]) -> list[Unlabelled]:
-    """The unlabelled test parts of a task in a folder: its own, for MNLI also the mismatched one.
+    """The unlabelled test parts of a task in a folder: its own, for MNLI also the mismatched one, and the diagnostic
+    pairs in a folder beside it.
 
     test: the examples of its own test part, as `read_parts` gives them. A part with labels needs no submission.
     """
@@ -52,6 +54,10 @@ def unlabelled_parts(task: Task, data: Path, test: Sequence[Any]) -> list[Unlabe
     for (name, part), file in OTHER_PARTS.items():
         if name == task.name and part in task.files and data.is_dir():
             parts.append(Unlabelled(task, file, read_part(task, data, part)))
+    if task.name == "mnli" and data.is_dir():
+        ax = TASKS["ax"]
+        places = [data.parent / name for name in ax.folders if (data.parent / name).is_dir()]
+        parts += [Unlabelled(ax, LABEL_FILES[ax.name], read_part(ax, place, "test")) for place in places[:1]]
     return parts
 
 

@@ -34,8 +34,14 @@ def test_parts_are_those_without_labels(tmp_path: Path) -> None:
     assert unlabelled_parts(TASKS["afqmc"], tmp_path, unlabelled)[0].file == "afqmc.jsonl"
 
 
-def test_mnli_has_two_files(tmp_path: Path) -> None:
+def test_mnli_has_two_files_and_answers_the_diagnostic_pairs_beside_it(tmp_path: Path) -> None:
+    folder, beside = tmp_path / "MNLI", tmp_path / "AX"
+    folder.mkdir()
     for name in ("test_matched.tsv", "test_mismatched.tsv"):
-        (tmp_path / name).write_text("index\tsentence1\tsentence2\n0\ta\tb\n")
-    parts = unlabelled_parts(TASKS["mnli"], tmp_path, [TextExample("0", "a", "b", None)])
-    assert [part.file for part in parts] == ["MNLI-m.tsv", "MNLI-mm.tsv"]
+        (folder / name).write_text("index\tsentence1\tsentence2\n0\ta\tb\n")
+    test = [TextExample("0", "a", "b", None)]
+    assert [part.file for part in unlabelled_parts(TASKS["mnli"], folder, test)] == ["MNLI-m.tsv", "MNLI-mm.tsv"]
+    beside.mkdir()
+    (beside / "diagnostic.tsv").write_text("index\tsentence1\tsentence2\n7\tc\td\n")
+    diagnostic = unlabelled_parts(TASKS["mnli"], folder, test)[-1]
+    assert (diagnostic.file, diagnostic.examples[0].first) == ("AX.tsv", "c")
