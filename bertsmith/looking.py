@@ -33,7 +33,7 @@ def inspect(subject: str, recipe: str = "", flags: Flags | None = None) -> Resul
         if flags:
             raise UsageError(f"--{next(iter(flags))}: {subject} is a model, whose fields are what they are")
         model = load_model(model_folder(path))
-        return inspection.inspect_encoder(model.config, model.trained_heads)
+        return inspection.inspect_encoder(model.config, model.trained_heads, model.task)
     if path.is_dir() and not (path / "recipe.toml").is_file():
         raise UsageError(f"{subject}: holds no corpus, no model and no run")
     from bertsmith.objectives.table import OBJECTIVES

@@ -13,7 +13,7 @@ from bertsmith.console import render_table
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
 from bertsmith.data.cuts.examples import CONTINUES, SPECIAL
-from bertsmith.models.config import EncoderConfig
+from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.model import count_parameters
 from bertsmith.report.examples import Drawn, draw_sequences, part_seed, pieces_of
 from bertsmith.tokenizers.tokenizer import Tokenizer
@@ -26,12 +26,12 @@ MOST_TOKENS = 12  # of a word that is so short: byte-level tokenizers need up to
 STYLES = {"special": "dim", "masked": "bold yellow", "replaced": "bold magenta", "kept": "bold cyan"}
 
 
-def inspect_encoder(config: EncoderConfig, heads: Sequence[str]) -> dict[str, Any]:
-    """`{"parameters": {encoder, total, parts{...}}}` of a model with these heads, without building it.
+def inspect_encoder(config: EncoderConfig, heads: Sequence[str], task: TaskHead | None = None) -> dict[str, Any]:
+    """`{"parameters": {encoder, total, parts{...}}}` of a model with these heads, and that of a task, unbuilt.
 
     encoder: the published base class with its pooler, trained or not; total: what is trained, tied weights once.
     """
-    return {"parameters": count_parameters(config.resolved(), tuple(heads))}
+    return {"parameters": count_parameters(config.resolved(), tuple(heads), task)}
 
 
 def inspect_corpus(corpora: Sequence[Corpus], cut: CutConfig, masking: MaskingConfig, seed: int) -> dict[str, Any]:

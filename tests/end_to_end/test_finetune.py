@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from safetensors.torch import load_file
 
 from bertsmith import cli, store
 from tests.main_job import ask
@@ -57,6 +58,13 @@ def test_a_table_is_learnt_and_set_beside_its_baselines(bank: Bank) -> None:
     config = json.loads((bank.out / "model" / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
     assert (bank.out / "model" / "README.md").read_text().startswith("---")
+
+
+def test_its_head_is_counted(bank: Bank) -> None:
+    parameters = ask("inspect", bank.out)["parameters"]
+    assert parameters["parts"]["task_head"] > 0
+    weights = load_file(bank.out / "model" / "model.safetensors")
+    assert parameters["total"] == sum(tensor.numel() for tensor in weights.values())
 
 
 def test_the_same_line_again_gives_the_same_result(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
