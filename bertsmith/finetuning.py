@@ -8,56 +8,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsmith import config, console, store
+from bertsmith import console, store
 from bertsmith.config import Flags
-from bertsmith.errors import UsageError
-from bertsmith.tasks.finetuning_config import FinetuningConfig, finetuning_config
+from bertsmith.tasks.assignment import Assignment, read_assignment, require_teacher
 from bertsmith.tasks.search import Found, Search, Trial, find_best, grid_points, spread
 from bertsmith.tasks.search_folder import SearchFolder
 
 if TYPE_CHECKING:
-    from bertsmith.models.config import EncoderConfig
     from bertsmith.tasks.evaluation import Evaluation
     from bertsmith.tasks.finetuning_config import TaskConfig
-    from bertsmith.tasks.parts import Parts
-    from bertsmith.tasks.task import Task
     from bertsmith.tasks.trained import Trained
     from bertsmith.tasks.user_table import Columns
 
 Result = dict[str, Any]
 
 SHORT = 120.0  # seconds of training up to which the baseline that costs another training is trained by itself
-
-
-@dataclass(frozen=True)
-class _Assignment:
-    """Everything that is known before anything is trained."""
-
-    task: Task
-    columns: Columns | None
-    data: Path
-    parts: Parts
-    labels: tuple[str, ...]
-    start: Path
-    encoder: EncoderConfig
-    flags: Flags
-    config: FinetuningConfig
-    fingerprints: dict[str, str]
-
-    @property
-    def validation(self) -> list[Any]:
-        """The part that decides."""
-        return next(iter(self.parts.validation.values()))
-
-    def config_of(self, trial: Trial) -> FinetuningConfig:
-        """The config of one trial: the flags, over them its settings and its seed."""
-        flags = {key.replace("-", "_"): value for key, value in self.flags.items()}
-        flags |= {**trial.settings, "seed": trial.seed}
-        return finetuning_config(self.task, self.encoder.hidden_size, len(self.parts.train), flags)
 
 
 def finetune(
@@ -68,23 +37,28 @@ def finetune(
     columns: Columns | None = None,
     search: Search | None = None,
     flags: Flags | None = None,
+    teacher: str | Path | None = None,
 ) -> Result:
     """Fine-tune an encoder on a task; the result is OUT/model, OUT/report.html and OUT/result.json.
 
     task: the name of a task, or "table" with `columns`. model: a run, a checkpoint or any Hugging Face folder of a
-    supported family. data: a folder with the published files, or one file. flags: fields of FinetuningConfig.
+    supported family. data: a folder with the published files, or one file. flags: fields of FinetuningConfig. teacher:
+    a run or folder fine-tuned on the task, with the model's tokenizer, whose answers are learnt beside the labels.
     """
     chosen = search or Search()
     chosen.check()
     points = grid_points(chosen.grid)
+    if not teacher:
+        require_teacher([*(flags or {}), *points[0]])
     folder = SearchFolder(Path(out))
     if is_first_rank():
         store.refuse_locked(folder.path)
-    assignment = _assignment(task, Path(model), Path(data), columns, flags or {})
+    guide = Path(teacher) if teacher else None
+    assignment = read_assignment(task, Path(model), Path(data), columns, guide, flags or {})
     for point in points:
         assignment.config_of(Trial(point, assignment.config.seed))  # every mistake before anything is trained
     with store.locked(folder.path) if is_first_rank() else nullcontext():
-        finished = folder.begin(_request(assignment, chosen), write=is_first_rank())
+        finished = folder.begin(assignment.request(chosen), write=is_first_rank())
         if finished is not None:
             console.say(f"{folder.path}: this fine-tuning is finished")
             return finished
@@ -96,51 +70,7 @@ def is_first_rank() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _assignment(task: str, model: Path, data: Path, columns: Columns | None, flags: Flags) -> _Assignment:
-    from bertsmith.models.untrusted import regular_file
-    from bertsmith.tasks.finetuning import shape_of
-    from bertsmith.tasks.parts import labels_of, read_parts
-    from bertsmith.tasks.table_parts import read_table_parts
-    from bertsmith.tasks.trained import model_folder
-    from bertsmith.tasks.user_table import NAME, task_for
-
-    start = model_folder(model)
-    encoder = shape_of(start)
-    found, columns = task_for(task, data, columns)
-    early = finetuning_config(found, encoder.hidden_size, 1, flags)
-    read = read_table_parts if found.name == NAME else read_parts
-    parts = read(found, data, early.seed, early.task.validation_share)
-    if not parts.validation:
-        raise UsageError(f"{data}: there is nothing to validate on; task.validation_share holds some examples out")
-    final = finetuning_config(found, encoder.hidden_size, len(parts.train), flags)
-    fingerprints = {
-        "data": store.fingerprint(_plain(parts)),
-        "model": store.hash_file(regular_file(start, "model.safetensors")),
-    }
-    labels = labels_of(found, parts.train)
-    return _Assignment(found, columns, data, parts, labels, start, encoder, flags, final, fingerprints)
-
-
-def _plain(parts: Parts) -> list[Any]:
-    """What is learnt and judged from, without the places it was read from."""
-    every = [parts.train, *parts.validation.values()]
-    return [[repr(tuple(example[1:])) for example in examples] for examples in every]
-
-
-def _request(assignment: _Assignment, chosen: Search) -> Result:
-    """What this line asks for, as JSON; the same line again asks for the same."""
-    return {
-        "task": assignment.task.name,
-        "columns": asdict(assignment.columns) if assignment.columns else {},
-        **{name: {"fingerprint": found} for name, found in assignment.fingerprints.items()},
-        "config": config.to_values(assignment.config),
-        "seeds": chosen.seeds,
-        "grid": list(chosen.grid),
-        "baselines": chosen.baselines,
-    }
-
-
-def _carry_out(assignment: _Assignment, chosen: Search, points: list[dict[str, str]], folder: SearchFolder) -> Result:
+def _carry_out(assignment: Assignment, chosen: Search, points: list[dict[str, str]], folder: SearchFolder) -> Result:
     """Train, judge, compare, write."""
     from bertsmith.report.finetuning import Judged, write_report
     from bertsmith.report.finetuning_card import card
@@ -160,7 +90,7 @@ def _carry_out(assignment: _Assignment, chosen: Search, points: list[dict[str, s
     judged = {name: evaluate(trained, task, part, settings) for name, part in assignment.parts.validation.items()}
     main = next(iter(judged.values()))
     error = standard_error(task, assignment.validation, main.predictions, metric)
-    result = _result(assignment, found, judged, baselines, error, folder)
+    result = _result(assignment, found, judged, baselines, error, folder) | _teacher(assignment, found)
     _tell(result, metric)
     result |= _test(assignment, trained, settings, folder)
     folder.take_best(best, lambda: card(result, task, assignment.labels, assignment.encoder, best))
@@ -170,7 +100,20 @@ def _carry_out(assignment: _Assignment, chosen: Search, points: list[dict[str, s
     return result
 
 
-def _test(assignment: _Assignment, trained: Trained, settings: TaskConfig, folder: SearchFolder) -> Result:
+def _teacher(assignment: Assignment, found: Found) -> Result:
+    """The teacher as it is, on the part that decides, and what its answers counted for in the best run."""
+    from bertsmith.tasks.evaluation import evaluate
+    from bertsmith.tasks.trained import load_trained
+
+    if assignment.teacher is None:
+        return {}
+    console.say("the teacher on the validation part")
+    metrics = evaluate(load_trained(assignment.teacher), assignment.task, assignment.validation).metrics
+    used = asdict(assignment.config_of(found.best.trial).distillation)
+    return {"teacher": {"model": str(assignment.teacher), **used, "validation": metrics}}
+
+
+def _test(assignment: Assignment, trained: Trained, settings: TaskConfig, folder: SearchFolder) -> Result:
     """Metrics of a test part with labels, which nothing was chosen by, or files with answers for one without."""
     from bertsmith.tasks.evaluation import evaluate
     from bertsmith.tasks.parts import is_labelled
@@ -185,8 +128,8 @@ def _test(assignment: _Assignment, trained: Trained, settings: TaskConfig, folde
     return {"submission": [str(path) for path in paths]} if paths else {}
 
 
-def _train(assignment: _Assignment, trial: Trial, folder: SearchFolder, random: bool = False) -> Result:
-    """One training, or what is there of it. `random`: from random weights instead of the given ones."""
+def _train(assignment: Assignment, trial: Trial, folder: SearchFolder, random: bool = False) -> Result:
+    """One training, or what is there of it. `random`: from random weights and by the labels alone."""
     from bertsmith.tasks.finetuning import finetune_once
     from bertsmith.tasks.job import Job
 
@@ -199,11 +142,12 @@ def _train(assignment: _Assignment, trial: Trial, folder: SearchFolder, random: 
         config=assignment.config_of(trial),
         name=name,
         inputs={"data": assignment.fingerprints["data"]},
+        teacher=None if random else assignment.teacher,
     )
     return asdict(finetune_once(job, assignment.start, folder.runs / name, random=random))
 
 
-def _baselines(assignment: _Assignment, chosen: Search, found: Found, folder: SearchFolder) -> Result:
+def _baselines(assignment: Assignment, chosen: Search, found: Found, folder: SearchFolder) -> Result:
     """{name: metrics on the validation part} of whatever needs no pretraining."""
     from bertsmith.tasks.baselines import RANDOM, cheap_baselines
 
@@ -225,7 +169,7 @@ def _baselines(assignment: _Assignment, chosen: Search, found: Found, folder: Se
 
 
 def _result(
-    assignment: _Assignment,
+    assignment: Assignment,
     found: Found,
     judged: Mapping[str, Evaluation],
     baselines: Result,
@@ -276,6 +220,8 @@ def _tell(result: Result, metric: str) -> None:
     if result["seeds"]["count"] > 1:
         mean, deviation = (result["seeds"][key][metric] for key in ("mean", "standard_deviation"))
         rows.append([f"mean of {result['seeds']['count']} seeds", f"{mean:.4f} ± {deviation:.4f}"])
+    if "teacher" in result:
+        rows.append(["teacher", f"{result['teacher']['validation'][metric]:.4f}"])
     rows += [[TITLES[name], f"{values[metric]:.4f}"] for name, values in result["baselines"].items()]
     console.table(
         f"{result['task']}: {metric} on {result['examples']['train']:,} training examples", rows, ["", metric]

@@ -36,11 +36,10 @@ def inspect(subject: str, recipe: str = "", flags: Flags | None = None) -> Resul
         return inspection.inspect_encoder(model.config, model.trained_heads, model.task)
     if path.is_dir() and not (path / "recipe.toml").is_file():
         raise UsageError(f"{subject}: holds no corpus, no model and no run")
-    from bertsmith.objectives.table import OBJECTIVES
+    from bertsmith.objectives.table import needed_heads
 
     chosen = load_recipe(subject, flags)
-    heads = dict.fromkeys(head for name in chosen.objectives.use for head in OBJECTIVES[name].heads)
-    return inspection.inspect_encoder(chosen.model, tuple(heads))
+    return inspection.inspect_encoder(chosen.model, needed_heads(chosen.objectives))
 
 
 def _inspect_corpus(path: Path, recipe: str, flags: Flags | None) -> Result:

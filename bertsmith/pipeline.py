@@ -3,7 +3,7 @@
 Every function returns what `--json` prints. `flags` are fields of the recipe as typed on a command line
 ({"training.steps": "300"}); from Python the values may be numbers too. Heavy imports stay inside the functions.
 Fine-tuning lives beside this file in finetuning.py, several tasks at once in suites.py, what is asked of a trained
-model in predicting.py; all are to be had from here.
+model in predicting.py, of several side by side in comparing.py; all are to be had from here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertsmith import config, console, looking, store
+from bertsmith.comparing import compare as compare
 from bertsmith.config import Flags
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.finetuning import finetune as finetune
@@ -80,11 +81,13 @@ def pretrain(
     out: Path,
     init: str | Path | None = None,
     flags: Flags | None = None,
+    teacher: str | Path | None = None,
 ) -> Result:
     """A corpus to a run: train, validate, save `out/model` and its card, write `out/report.html`. It resumes.
 
     `corpus`: a folder, or several of one tokenizer with weights, ["new:0.8", "old:0.2"]. `init`: a model folder, a run
     or a checkpoint whose weights to start from; sizes of the model are then its own, unless flags say otherwise.
+    `teacher`: likewise, for a recipe that distils; a student that starts from its layers has its width.
     """
     if os.environ.get("RANK", "0") == "0":  # under torchrun the first rank locks the folder for all
         store.refuse_locked(Path(out))
@@ -96,11 +99,11 @@ def pretrain(
     from bertsmith.training.pretraining import pretrain as train
 
     shares = parse_shares([corpus] if isinstance(corpus, str | Path) else corpus)
-    folder = model_folder(Path(init)) if init else None
-    chosen = _starting_from(folder, recipe, flags)
+    folder, taught_by = (model_folder(Path(path)) if path else None for path in (init, teacher))
+    chosen = _starting_from(folder, taught_by, recipe, flags)
     as_it_was = {key: value for key, value in (flags or {}).items() if key.replace("-", "_") not in BATCH_AND_RATE}
     advice = advice_for_batch(load_recipe(recipe, as_it_was).training, chosen.training)
-    result = train(replace(_plan_of(chosen), recipe_advice=advice), shares, Path(out), folder)
+    result = train(replace(_plan_of(chosen), recipe_advice=advice), shares, Path(out), folder, taught_by)
     if not console.is_quiet():  # the first rank writes for all
         folders = [share.folder for share in shares]
         write_card(Path(out), *folders)
@@ -108,14 +111,20 @@ def pretrain(
     return asdict(result)
 
 
-def _starting_from(folder: Path | None, recipe: str | Path, flags: Flags | None) -> Recipe:
-    """The recipe for a model that starts from the weights in a folder: their sizes, unless the flags ask for others."""
+def _starting_from(folder: Path | None, teacher: Path | None, recipe: str | Path, flags: Flags | None) -> Recipe:
+    """The recipe for a model that starts from the weights in a folder, or from layers of its teacher: their sizes,
+    unless the flags ask for others.
+    """
     chosen = load_recipe(recipe, flags)
-    if folder is None:
-        return chosen
-    from bertsmith.training.starting import fields_of
+    if folder is not None:
+        from bertsmith.training.starting import fields_of
 
-    return load_recipe(recipe, flags, fields_of(folder, chosen.model.family))
+        return load_recipe(recipe, flags, fields_of(folder, chosen.model.family))
+    if teacher is None or chosen.objectives.distillation.initial == "random":
+        return chosen
+    from bertsmith.training.student import fields_of_teacher
+
+    return load_recipe(recipe, flags, fields_of_teacher(teacher))
 
 
 def import_model(folder: Path, out: Path) -> Result:
@@ -201,33 +210,6 @@ def evaluate_minimal_pairs(model: str | Path, data: Sequence[str], seed: int = 0
     trained = load_trained(model)
     result = score(trained.model, trained.tokenizer, pairs, trained.max_length, skipped)
     tell(skipped)
-    return result
-
-
-def compare(
-    models: Sequence[str],
-    data: Sequence[str] = (),
-    pairs: Sequence[str] = (),
-    out: Path | None = None,
-    seed: int = 0,
-    flags: Flags | None = None,
-) -> Result:
-    """{models: [...]}: size, speed, loss, accuracy and bits per character of models side by side, each file apart.
-
-    `data`: texts to restore words of. `pairs`: minimal pairs. `out`: a folder for compare.html.
-    """
-    from bertsmith.report.comparison import Questions, compare_models, write_comparison
-    from bertsmith.tasks.pair_files import read_pairs
-    from bertsmith.tasks.texts import documents, tell
-    from bertsmith.text.skipped import Skipped
-
-    lines, skipped = replace(evaluation_config(flags).text, sentences="line"), Skipped()
-    texts = {path: list(documents([path], lines)) for path in data}
-    questions = Questions(texts, read_pairs(pairs, skipped) if pairs else [], seed)
-    tell(skipped)
-    result = compare_models(models, questions)
-    if out is not None:
-        console.say(f"plots: {write_comparison(result, out)}")
     return result
 
 

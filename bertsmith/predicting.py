@@ -5,7 +5,6 @@ Every function returns what `--json` prints. Heavy imports stay inside the funct
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from bertsmith import config, console, store
 from bertsmith.config import Flags
 from bertsmith.errors import UsageError
 from bertsmith.tasks.finetuning_config import TaskConfig
+from bertsmith.tasks.search_folder import result_of
 
 if TYPE_CHECKING:
     from bertsmith.serving.predictor import Predictor
@@ -210,27 +210,16 @@ def _columns(model: Path, trained: Trained, asked: Columns | None) -> Columns:
     from bertsmith.tasks.user_table import Columns
 
     columns = asked or Columns()
-    earlier = _result_of(model).get("columns") or {}
+    earlier = result_of(model).get("columns") or {}
     if not (columns.text or columns.label) and set(earlier) == set(asdict(columns)):
         columns = Columns(**earlier)
     head = trained.model.task
     return replace(columns, regression=head.regression) if head is not None else columns
 
 
-def _result_of(model: Path) -> Result:
-    """result.json of the fine-tuning that a model belongs to, {} of any other model."""
-    for folder in (model, model.parent):
-        try:
-            result = json.loads((folder / "result.json").read_bytes())
-        except (OSError, ValueError):
-            continue
-        return result if isinstance(result, dict) else {}
-    return {}
-
-
 def _tell_trained_on(model: Path, task: str, examples: Sequence[Any]) -> None:
     """Say so when the file is as large as what was trained on and held out together: its figures flatter the model."""
-    earlier = _result_of(model)
+    earlier = result_of(model)
     counts = earlier.get("examples")
     if earlier.get("task") == task and isinstance(counts, dict) and len(examples) == sum(counts.values()):
         metric, value = earlier["metric"], earlier["validation"][earlier["metric"]]

@@ -49,6 +49,7 @@ class Recipe:
         self.model.check()
         self.masking.check()
         self.training.check()
+        self.objectives.check()
         lengths = {"cut.length": self.cut.length}
         if self.long_phase.share > 0:
             lengths["long_phase.length"] = self.long_phase.length

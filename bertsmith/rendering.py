@@ -63,9 +63,9 @@ def finetuning(result: Mapping[str, Any]) -> str:
         rows.append(
             [title, *(f"{found['mean'][name]:.4f} ± {found['standard_deviation'][name]:.4f}" for name in metrics)]
         )
+    beside = {**({"teacher": result["teacher"]["validation"]} if "teacher" in result else {}), **result["baselines"]}
     rows += [
-        [name.replace("_", " "), *(f"{values[metric]:.4f}" for metric in metrics)]
-        for name, values in result["baselines"].items()
+        [name.replace("_", " "), *(f"{values[metric]:.4f}" for metric in metrics)] for name, values in beside.items()
     ]
     plain = [
         ["standard error", f"{result['standard_error']:.4f} ({result['metric']})"],
@@ -136,10 +136,10 @@ def inspection(result: Mapping[str, Any]) -> str:
 
 
 def comparison(result: Mapping[str, Any]) -> str:
-    """Models, one a line."""
-    from bertsmith.report import comparison
+    """Models, one a line, and below what each has and keeps of the first one."""
+    from bertsmith.report.comparison_table import render
 
-    return comparison.render(result)
+    return render(result)
 
 
 def plans(result: Mapping[str, Any]) -> str:

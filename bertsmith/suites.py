@@ -11,6 +11,7 @@ from bertsmith import console, store
 from bertsmith.config import Flags
 from bertsmith.errors import BertsmithError, Interrupted, Stopped
 from bertsmith.finetuning import finetune, is_first_rank
+from bertsmith.tasks.assignment import require_teacher
 from bertsmith.tasks.search import Search
 
 Result = dict[str, Any]
@@ -33,6 +34,7 @@ def finetune_suite(
 
     chosen, folder = search or Search(), Path(out)
     chosen.check()
+    require_teacher(list(flags or {}))  # each task would want one of its own
     found = tasks_in([Path(path) for path in data])
     results: list[Result] = []
     failed: dict[str, BertsmithError] = {}

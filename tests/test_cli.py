@@ -151,6 +151,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("compare a a/", "a: is given twice"),
         ("compare a --data no/such.txt", "no/such.txt: there is no such file"),
         ("compare no/model", "no/model: there is no such folder"),
+        ("compare a b --task sst2", "compare: --task and --task-data go together; --task-data is missing"),
+        ("compare a b --task-data no/such", "compare: --task and --task-data go together; --task is missing"),
+        ("compare a b --task ss2 --task-data x", "ss2: there is no such task; did you mean sst2?"),
         ("compare a --training.steps 3", "--training.steps: unknown flag"),
         ("evaluate minimal-pairs --from x --data no/such.jsonl", "no/such.jsonl: there is no such file"),
         ("evaluate minimal-pairs --from x --data y --text.field z", "takes no fields of a recipe"),
@@ -180,13 +183,20 @@ def test_fields_of_the_recipe_are_flags(calls: list[Any]) -> None:
     assert run(line.split()) == 0
     name, arguments, options = calls[-1]
     assert (name, arguments) == ("pretrain", ("bert-mini", ["c"], Path("o"), None))
-    assert options == {"flags": {"training.steps": "300", "training.save-every": "10", "seed": "5"}}
+    assert options == {"flags": {"training.steps": "300", "training.save-every": "10", "seed": "5"}, "teacher": None}
+
+
+def test_a_teacher_reaches_the_pipeline(calls: list[Any]) -> None:
+    assert (
+        run("pretrain distilbert-mini --corpus c --out o --teacher run --objectives.distillation.cosine 0".split()) == 0
+    )
+    assert calls[-1][2] == {"flags": {"objectives.distillation.cosine": "0"}, "teacher": Path("run")}
 
 
 def test_flags_of_one_line_do_not_reach_the_next(calls: list[Any]) -> None:
     run("pretrain bert-mini --corpus c --out o --training.steps 3".split())
     run("pretrain bert-mini --corpus c --out o".split())
-    assert calls[-1][2] == {"flags": {}}
+    assert calls[-1][2] == {"flags": {}, "teacher": None}
 
 
 def test_text_takes_many_paths(calls: list[Any]) -> None:

@@ -32,5 +32,5 @@ def test_flags_in_the_documents_exist() -> None:
 
     known = {*config.all_keys(Recipe), *config.all_keys(FinetuningConfig)}
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for flag in re.findall(r"--([a-z_]+\.[a-z_-]+)", path.read_text()):
+        for flag in re.findall(r"--([a-z_]+(?:\.[a-z_-]+)+)", path.read_text()):
             assert flag.replace("-", "_") in known, f"{path.name} shows --{flag}"

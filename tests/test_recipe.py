@@ -11,7 +11,7 @@ import pytest
 from bertsmith import config
 from bertsmith.errors import UsageError
 from bertsmith.models.model import count_parameters
-from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.objectives.table import needed_heads
 from bertsmith.recipe import FOLDER, Recipe, find_recipe, load_recipe, shipped
 from bertsmith.training.config import BUDGETS
 
@@ -21,11 +21,13 @@ CPU_SIZES = (
     *(f"roberta-wwm-{size}-chinese" for size in SIZES),
     "bert-medium",
     "bert-mini-chinese",
+    *("distilbert-tiny", "distilbert-mini"),
 )
 LARGE_SIZES = (
     *("bert-base", "bert-large", "bert-xlarge", "bert-base-chinese"),
     *("albert-base", "albert-large", "albert-xlarge", "albert-xxlarge"),
     *("roberta-base", "roberta-large", "roberta-wwm-chinese", "roberta-wwm-large-chinese"),
+    *("distilbert", "distilroberta", "distilbert-chinese"),
 )
 PUBLISHED_PARAMETERS = {  # of the base class, with its pooler, and of what is pretrained
     "bert-base-chinese": (102_267_648, 102_882_442),
@@ -34,6 +36,7 @@ PUBLISHED_PARAMETERS = {  # of the base class, with its pooler, and of what is p
     "albert-xlarge": (58_724_864, 59_021_490),
     "albert-xxlarge": (222_595_584, 223_158_450),
     "roberta-base": (124_645_632, 124_697_433),
+    "distilbert": (66_362_880, 66_985_530),
     "roberta-large": (355_359_744, 355_412_057),
     "roberta-wwm-chinese": (102_267_648, 102_290_312),
     "roberta-wwm-large-chinese": (325_522_432, 325_545_608),
@@ -69,6 +72,16 @@ def test_shipped_goes_from_small_to_large() -> None:
     assert names[-1] == "albert-xxlarge"
 
 
+def test_distilbert_keeps_the_released_values() -> None:
+    recipe = load_recipe("distilbert")
+    training, distillation = recipe.training, recipe.objectives.distillation
+    assert (distillation.kl, distillation.mlm, distillation.cosine, distillation.temperature) == (5, 2, 1, 2)
+    assert (training.learning_rate, training.beta1, training.beta2, training.epsilon) == (5e-4, 0.9, 0.98, 1e-6)
+    assert (training.weight_decay, training.warmup, training.clip, training.epochs) == (0, 0.05, 5, 3)
+    assert (recipe.masking.rarity, recipe.masking.copies, recipe.cut.name) == (0.7, 0, "full_sentences")
+    assert load_recipe("distilbert-chinese").masking.unit == "word"
+
+
 def test_base_and_large_keep_the_published_values() -> None:
     for name in ("bert-base", "bert-large"):
         recipe = load_recipe(name)
@@ -85,8 +98,7 @@ def test_base_and_large_keep_the_published_values() -> None:
 @pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
 def test_recipes_build_what_was_published(name: str) -> None:
     recipe = load_recipe(name)
-    heads = tuple(dict.fromkeys(head for use in recipe.objectives.use for head in OBJECTIVES[use].heads))
-    counted = count_parameters(recipe.model, heads)
+    counted = count_parameters(recipe.model, needed_heads(recipe.objectives))
     assert (counted["encoder"], counted["total"]) == PUBLISHED_PARAMETERS[name]
 
 
@@ -196,7 +208,10 @@ def test_extending_in_a_circle_is_refused(tmp_path: Path) -> None:
         ("[training]\n\nsteps = 5.5\n", "my.toml:4: training.steps: wants a whole number, not 5.5"),
         ("[trainng]\nsteps = 5\n", "my.toml:2: trainng: unknown key; did you mean training?"),
         ("model = 3\n", "my.toml:2: model: wants a table, not 3"),
-        ('[objectives]\nuse = ["masked_ml"]\n', "my.toml:3: objectives.use: wants a list of masked_lm, pair, not"),
+        (
+            '[objectives]\nuse = ["masked_ml"]\n',
+            "my.toml:3: objectives.use: wants a list of masked_lm, pair, dist",
+        ),
         ("[model]\nheads = 3\n", "model.heads = 3 does not divide model.hidden_size = 128"),
         ("[masking]\nmask_share = 0.9\n", "they must sum to 1"),
         ("[cut]\nlength = 513\n", "cut.length: 513 tokens, but the model has 512 positions"),

@@ -15,13 +15,16 @@ import pytest
 
 from bertsmith import config
 from bertsmith.data.config import CutConfig, MaskingConfig
+from bertsmith.data.corpus import Corpus
 from bertsmith.data.preparation import prepare_corpus
 from bertsmith.models.config import EncoderConfig
-from bertsmith.objectives.config import ObjectivesConfig
+from bertsmith.models.folder import save_model
+from bertsmith.objectives.config import DistillationConfig, ObjectivesConfig
 from bertsmith.text.config import TextConfig
 from bertsmith.tokenizers.config import TokenizerConfig
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.plan import PretrainingPlan
+from tests.tiny_models import tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = ("tokens_per_second", "data_wait", "seconds")  # of a metrics line: never the same twice
@@ -90,6 +93,29 @@ def tiny_plan(**training: Any) -> PretrainingPlan:
 def without_dropout(plan: PretrainingPlan) -> PretrainingPlan:
     """The same plan with nothing random in the model."""
     return replace(plan, model=replace(plan.model, dropout=0.0, attention_dropout=0.0))
+
+
+def distilling(distillation: DistillationConfig | None = None, **training: Any) -> PretrainingPlan:
+    """The plan of a student of two layers, for a teacher made by `write_teacher`."""
+    plan = tiny_plan(**training)
+    use = ("masked_lm", "distillation")
+    return replace(
+        plan,
+        model=replace(plan.model, family="distilbert", token_types=0),
+        cut=replace(plan.cut, name="full_sentences"),
+        masking=replace(plan.masking, rarity=0.7),
+        objectives=ObjectivesConfig(use=use, distillation=distillation or DistillationConfig()),
+    )
+
+
+def write_teacher(corpus: Path, folder: Path, **model: Any) -> Path:
+    """A model folder with four layers of random weights and the corpus' tokenizer."""
+    text = Corpus.open(corpus)
+    shape = replace(tiny_plan().model, layers=4, vocab_size=text.vocab_size, **model)
+    folder.mkdir(exist_ok=True)
+    save_model(tiny_model(config=shape.resolved()), folder, pad_token_id=text.tokenizer.special.pad)
+    text.tokenizer.save(folder, 64)
+    return folder
 
 
 def write_recipe(path: Path, plan: PretrainingPlan) -> Path:

@@ -49,6 +49,9 @@ def pretrain(
     init: Annotated[
         Path | None, Parameter(help="a model folder, a run or a checkpoint whose weights to start from")
     ] = None,
+    teacher: Annotated[
+        Path | None, Parameter(help="for a distil recipe: a run or a model folder that the new model learns from")
+    ] = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,7 +66,8 @@ def pretrain(
     """
     from bertsmith import pipeline, rendering
 
-    print_result(pipeline.pretrain(recipe, corpus, out, init, flags=recipe_flags(seed)), as_json, rendering.values)
+    result = pipeline.pretrain(recipe, corpus, out, init, flags=recipe_flags(seed), teacher=teacher)
+    print_result(result, as_json, rendering.values)
 
 
 def import_(

@@ -23,6 +23,10 @@ Task = Annotated[
 ]
 Of = Annotated[str, Parameter(name="--from", show_default=False, help="a run, a checkpoint or a Hugging Face folder")]
 
+Teacher = Annotated[
+    str, Parameter(show_default=False, help="a run or folder fine-tuned on the task: its answers are learnt as well")
+]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def finetune_task(
     out: Annotated[Path | None, Parameter(help="folder of the result")] = None,
     table: TableFlags = NO_COLUMNS,
     search: SearchFlags = ONE_RUN,
+    teacher: Teacher = "",
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,6 +99,9 @@ def finetune_task(
 
     A table of your own is .csv, .tsv or .jsonl: columns are named by flags, or guessed and said; a part of the rows is
     held out for validation.
+
+    With --teacher a small model learns from a large one that was fine-tuned before and has the same tokenizer: its
+    answers count beside the labels, by --distillation.weight and --distillation.temperature.
 
     Fields of the training and of the task are flags: --training.epochs 3, --task.max-length 128.
 
@@ -111,7 +119,8 @@ def finetune_task(
     if missing or data is None or out is None:
         raise UsageError(f"finetune {task}: {missing} is missing")
     columns, chosen, flags = table.columns(), search.search(), recipe_flags(seed)
-    result = pipeline.finetune(task, model, data, out, columns=columns, search=chosen, flags=flags)
+    options: dict[str, Any] = {"columns": columns, "search": chosen, "flags": flags, "teacher": teacher or None}
+    result = pipeline.finetune(task, model, data, out, **options)
     print_result(result, as_json, rendering.finetuning)
 
 

@@ -15,7 +15,7 @@ from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
-from bertsmith.data.masking import mask
+from bertsmith.data.masking import mask, token_weights
 from bertsmith.data.plans import Plans
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.randomness import key, permutation, permute
@@ -102,6 +102,7 @@ class BatchSource:
                 "a part of the corpus holds a single document, so its random second segments come from that same "
                 "document; prepare text with more documents (separated by a blank line)"
             )
+        self._weights = token_weights(masking, corpus.token_counts()) if masking.rarity else None
         self._plans = Plans(corpus, self.cut, cut, self._seed, plans)
         self._first_steps = [0]  # the first global step of each epoch reached so far
         self._bordered = (-1, np.zeros(0, dtype=np.int64))  # the epoch whose borders were asked for last, and they
@@ -173,7 +174,8 @@ class BatchSource:
         targets = {}
         token_ids = examples.token_ids
         if MASKED_LM in self.objectives:
-            masked = mask(examples, self.masking, self.special, self.corpus.vocab_size, self._seed, epoch, indices)
+            place = self.corpus.vocab_size, self._seed, epoch, indices
+            masked = mask(examples, self.masking, self.special, *place, self._weights)
             token_ids = masked.token_ids
             targets[MASKED_LM] = (masked.rows, masked.labels)
         if PAIR in self.objectives:

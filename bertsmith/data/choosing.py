@@ -71,6 +71,43 @@ def choose_tokens(
 
 
 @kernel
+def choose_rare_tokens(
+    units: npt.NDArray[np.uint8],
+    lengths: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
+    key: np.uint64,
+    rate: float,
+    stochastic: bool,
+    max_predictions: int,
+    longest: int,
+    specials: bool,
+    weights: npt.NDArray[np.float64],
+    chosen: npt.NDArray[np.uint8],
+) -> None:
+    """Set `chosen` at single tokens, drawn one after another without repetition in proportion to `weights` (tokens,).
+
+    The smallest of -log(u) / weight are such a draw (Efraimidis and Spirakis, 2006).
+    """
+    positions = np.empty(longest, dtype=np.int64)
+    waits = np.empty(longest, dtype=np.float64)
+    start = 0
+    for sequence in range(lengths.size):
+        stop = start + lengths[sequence]
+        stream = draw_one(key, indices[sequence])
+        count = 0
+        for position in range(start, stop):
+            if specials or units[position] != SPECIAL:
+                draw = uniform_one(draw_one(stream, FIRST_CHOICE + position - start))
+                positions[count] = position
+                waits[count] = -np.log1p(-draw) / weights[position]
+                count += 1
+        budget = _budget(count, stop - start, stream, rate, stochastic, max_predictions)
+        for place in np.argsort(waits[:count])[:budget]:
+            chosen[positions[place]] = 1
+        start = stop
+
+
+@kernel
 def choose_words(
     units: npt.NDArray[np.uint8],
     lengths: npt.NDArray[np.int64],

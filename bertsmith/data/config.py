@@ -93,6 +93,13 @@ class MaskingConfig:
     mask_share: Share = field(default=0.8, metadata={"help": "share of the predicted tokens replaced by [MASK]"})
     random_share: Share = field(default=0.1, metadata={"help": "share replaced by a random token"})
     keep_share: Share = field(default=0.1, metadata={"help": "share left as it is"})
+    rarity: Annotated[float, Field(ge=0, le=1)] = field(
+        default=0.0,
+        metadata={
+            "help": "tokens are chosen in proportion to count^-rarity, rare ones more often (DistilBERT: 0.7); 0 = all "
+            "alike; for unit = token"
+        },
+    )
     special_positions: bool = field(
         default=False, metadata={"help": "special tokens may be chosen and predicted too, as in fairseq"}
     )
@@ -101,7 +108,9 @@ class MaskingConfig:
     )
 
     def check(self) -> None:
-        """Raise UsageError when the shares do not sum to one."""
+        """UsageError when the shares do not sum to one, or for a rarity of anything but tokens."""
+        if self.rarity and self.unit != "token":
+            raise UsageError(f'masking.rarity: is for masking.unit = "token", not "{self.unit}"')
         total = self.mask_share + self.random_share + self.keep_share
         if abs(total - 1.0) > 1e-6:
             raise UsageError(

@@ -13,13 +13,13 @@ the whole vocabulary without its special tokens, or with them where `special_rep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bertsmith.compiled import kernel
-from bertsmith.data.choosing import choose_tokens, choose_words
+from bertsmith.data.choosing import choose_rare_tokens, choose_tokens, choose_words
 from bertsmith.data.config import MaskingConfig
 from bertsmith.data.cuts.examples import CONTINUES, Examples
 from bertsmith.randomness import SHIFT_32, draw_one, key
@@ -52,11 +52,13 @@ def mask(
     seed: int,
     epoch: int,
     indices: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> Masked:
     """Mask sequences.
 
     indices: (sequences,) int64, each sequence's row in the plan: its mask does not depend on the order or the batch.
-    Masks repeat after `config.copies` epochs (0 = never).
+    Masks repeat after `config.copies` epochs (0 = never). weights: (vocabulary,), how often each token is chosen beside
+    others (`token_weights`); None = all alike.
     """
     config.check()
     token_ids = examples.token_ids.copy()
@@ -65,7 +67,10 @@ def mask(
     indices = np.ascontiguousarray(indices, dtype=np.int64)
     longest = int(examples.lengths.max()) if examples.lengths.size else 0
     budget = (config.rate, config.budget == "stochastic", config.max_predictions, longest, config.special_positions)
-    if config.unit == "token":
+    if weights is not None:
+        of_tokens = weights[examples.token_ids]
+        choose_rare_tokens(examples.units, examples.lengths, indices, stream, *budget, of_tokens, chosen)
+    elif config.unit == "token":
         choose_tokens(examples.units, examples.lengths, indices, stream, *budget, chosen)
     else:
         most = config.ngram_max if config.unit == "ngram" else 1
@@ -87,6 +92,11 @@ def mask(
         vocab_size,
     )
     return Masked(token_ids, rows, labels)
+
+
+def token_weights(config: MaskingConfig, counts: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+    """What `mask` wants, from how often each token stands in the corpus (vocabulary,); None where all are alike."""
+    return np.maximum(counts, 1.0).astype(np.float64) ** -config.rarity if config.rarity else None
 
 
 @kernel

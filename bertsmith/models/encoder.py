@@ -15,10 +15,13 @@ from bertsmith.models.layout import layout_of
 
 
 class Encoded(NamedTuple):
-    """hidden_states: (tokens, hidden), flat as the batch; pooled: (sequences, hidden), None without a pooler."""
+    """hidden_states: (tokens, hidden), flat as the batch; pooled: (sequences, hidden), None without a pooler; kept:
+    (tokens, hidden), what went into `Encoder.kept_layer`.
+    """
 
     hidden_states: Tensor
     pooled: Tensor | None
+    kept: Tensor | None = None
 
 
 class Encoder(nn.Module):
@@ -27,13 +30,15 @@ class Encoder(nn.Module):
     `layers` run in this order; those that share weights hold the same modules.
     `layers[i].compile(dynamic=True)` compiles one layer in place without changing any name. With
     `activation_checkpointing` set, training keeps only the layers' inputs and computes the rest again on the way back.
-    `attention` is the function all layers use; an export sets its own.
+    `attention` is the function all layers use; an export sets its own. The input of layer number `kept_layer` (from 0)
+    is given out too.
     """
 
     def __init__(self, config: EncoderConfig, *, pooler: bool) -> None:
         super().__init__()
         self.activation_checkpointing = False
         self.attention: AttentionFunction = device_attention
+        self.kept_layer: int | None = None
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(build_layers(config))
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
@@ -42,7 +47,10 @@ class Encoder(nn.Module):
         """Encodes every token of the batch, whose positions must stay below max_positions."""
         layout = layout_of(batch.lengths, batch.token_ids.device)
         hidden_states = layout.fill_up(self.embeddings(batch.token_ids, batch.type_ids, batch.positions))
-        for layer in self.layers:
+        kept: Tensor | None = None
+        for number, layer in enumerate(self.layers):
+            if number == self.kept_layer:
+                kept = hidden_states[: layout.tokens]
             if self.activation_checkpointing and self.training:
                 # The generator's state is kept and restored, so the second pass drops out the same elements.
                 hidden_states = checkpoint(layer, hidden_states, layout, self.attention, use_reentrant=False)
@@ -50,5 +58,5 @@ class Encoder(nn.Module):
                 hidden_states = layer(hidden_states, layout, self.attention)
         hidden_states = hidden_states[: layout.tokens]
         if self.pooler is None:
-            return Encoded(hidden_states, None)
-        return Encoded(hidden_states, self.pooler(hidden_states.index_select(0, layout.starts)).tanh())
+            return Encoded(hidden_states, None, kept)
+        return Encoded(hidden_states, self.pooler(hidden_states.index_select(0, layout.starts)).tanh(), kept)

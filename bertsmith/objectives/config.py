@@ -1,17 +1,74 @@
-"""Which objectives a run trains."""
+"""Which objectives a run trains, and what of a teacher is learnt."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-ObjectiveName = Literal["masked_lm", "pair"]
+from pydantic import Field
+
+from bertsmith.errors import UsageError
+
+ObjectiveName = Literal["masked_lm", "pair", "distillation"]
+Initial = Literal["spread", "every_other", "first", "last", "random"]
+Weight = Annotated[float, Field(ge=0)]
+
+
+def _told(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """What a student learns from its teacher. Defaults: DistilBERT's (Sanh et al., 2019), as its code has them."""
+
+    kl: Weight = _told(5.0, "weight of the distance from the teacher's distribution over the vocabulary")
+    mlm: Weight = _told(2.0, "weight of the masked tokens' own loss beside a teacher")
+    cosine: Weight = _told(1.0, "weight of the angle between the last hidden states; wants equal widths")
+    relations: Weight = _told(
+        0.0, "weight of the relations between queries, keys and values (MiniLMv2); widths may differ"
+    )
+    temperature: Annotated[float, Field(gt=0)] = _told(2.0, "by which logits are divided before they are compared")
+    positions: Literal["all", "masked"] = _told("all", "where kl and cosine are taken: at all tokens or masked ones")
+    relation_heads: Annotated[int, Field(ge=1)] = _told(12, "heads that relations are divided into, in both models")
+    relation_layer: Annotated[int, Field(ge=0)] = _told(
+        0, "layer of the teacher, from 1, whose relations are learnt; 0 = the last"
+    )
+    initial: Initial = _told(
+        "spread",
+        "layers of the teacher that the student starts from: spread evenly from first to last, every other, the first "
+        "or the last ones; random: its weights are new",
+    )
+    initial_layers: tuple[int, ...] = _told((), "the same as a list, counted from 0; empty = as `initial` says")
+    freeze_positions: bool = _told(True, "position embeddings stay those of the teacher")
+
+    def check(self) -> None:
+        """UsageError when there is nothing to learn."""
+        if not (self.kl or self.cosine or self.relations):
+            raise UsageError(
+                "objectives.distillation: kl, cosine and relations are all 0, so nothing of the teacher is learnt; to "
+                'start from its weights alone set objectives.use = ["masked_lm"]'
+            )
 
 
 @dataclass(frozen=True)
 class ObjectivesConfig:
-    """The active objectives; their losses are added, unweighted, as in BERT."""
+    """The active objectives; their losses are added, unweighted but for those of a distillation."""
 
     use: tuple[ObjectiveName, ...] = field(
         default=("masked_lm", "pair"), metadata={"help": "active objectives (a list replaces the recipe's)"}
     )
+    distillation: DistillationConfig = DistillationConfig()
+
+    @property
+    def distils(self) -> bool:
+        """Whether there is a teacher."""
+        return "distillation" in self.use
+
+    def check(self) -> None:
+        """UsageError naming the key when parts contradict each other."""
+        if not self.distils:
+            return
+        self.distillation.check()
+        if self.distillation.positions == "masked" and "masked_lm" not in self.use:
+            raise UsageError('objectives.distillation.positions: "masked" wants masked_lm in objectives.use')

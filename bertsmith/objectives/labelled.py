@@ -35,6 +35,7 @@ class Labelled:
     """
 
     name = LABELLED
+    weight = 1.0
 
     def __init__(self, task: TaskHead, class_weights: Sequence[float] | None = None) -> None:
         if class_weights is not None and (task.regression or len(class_weights) != len(task.labels)):
@@ -51,13 +52,24 @@ class Labelled:
         """The summed loss in fp32; a target is correct when the best class is the label, for a span both of them, for a
         number when it is within 0.5.
         """
-        rows, labels = batch.targets[self.name]
+        return self.compare(self.logits(model, encoded, batch), batch.targets[self.name].labels)
+
+    def logits(self, model: Model, encoded: Encoded, batch: Batch) -> Tensor:
+        """What a model with this head says of the targets, in fp32; -inf where a sequence or group has no such place.
+
+        By kind: sequence and tokens (n, labels), of a regression (n, 1); span (n, longest, 2); choice (n, most).
+        """
         logits = model.task_logits(encoded, batch).float()
         if self.task.kind == "span":
-            return _score_span(in_sequences(logits, batch).index_select(0, rows), labels)
-        if self.task.kind == "choice":
+            logits = in_sequences(logits, batch)
+        elif self.task.kind == "choice":
             logits = in_groups(logits, batch.groups)
-        logits = logits.index_select(0, rows)
+        return logits.index_select(0, batch.targets[self.name].rows)
+
+    def compare(self, logits: Tensor, labels: Tensor) -> Score:
+        """The score of `logits` against the labels (n, ...) of the same targets."""
+        if self.task.kind == "span":
+            return _score_span(logits, labels)
         if self.task.regression:
             error = logits.squeeze(1) - labels.float()
             return Score(error.square().sum(), (error.detach().abs() <= CLOSE).sum(), labels.numel())

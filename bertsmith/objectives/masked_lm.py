@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from bertsmith.batch import Batch
 from bertsmith.models.encoder import Encoded
@@ -19,6 +20,9 @@ class MaskedLM:
     name = "masked_lm"
     heads: tuple[str, ...] = ("masked_lm",)
 
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
     def count(self, batch: Batch) -> int:
         """Chosen positions in the batch."""
         return count_targets(batch, self.name)
@@ -27,7 +31,12 @@ class MaskedLM:
         """Rows of the target are tokens of the flat batch."""
         target = batch.targets[self.name]
         head, word_embedding = model.masked_lm_head()
-        rows = F.pad(target.rows, (0, -len(target.rows) % ROWS_MULTIPLE))
-        features = head.features(encoded.hidden_states.index_select(0, rows))
+        features = head.features(encoded.hidden_states.index_select(0, filled_up(target.rows)))
         loss, correct = vocabulary_loss(features, word_embedding, head.bias, target.labels)
         return Score(loss, correct, target.labels.numel())
+
+
+def filled_up(rows: Tensor) -> Tensor:
+    """Rows (n, ...) with more of 0 after them, so that their number is a multiple of ROWS_MULTIPLE."""
+    missing = -len(rows) % ROWS_MULTIPLE
+    return F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, missing)) if missing else rows

@@ -26,10 +26,13 @@ class Score:
 
 
 class Objective(Protocol):
-    """name: its key in Batch.targets and in `objectives.use`. heads: the heads it needs."""
+    """name: its key in Batch.targets and in `objectives.use`. heads: the heads it needs. weight: times its mean loss,
+    in what is trained; 0 = it is only looked at.
+    """
 
     name: str
     heads: tuple[str, ...]
+    weight: float
 
     def count(self, batch: Batch) -> int:
         """Targets in the batch, known before anything is computed."""

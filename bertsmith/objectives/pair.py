@@ -13,6 +13,7 @@ class Pair:
 
     name = "pair"
     heads: tuple[str, ...] = ("pair",)
+    weight = 1.0
 
     def count(self, batch: Batch) -> int:
         """Labelled sequences in the batch."""

@@ -8,7 +8,8 @@ so that no (rows, vocabulary) matrix is kept for the backward pass: peak memory 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,10 +21,18 @@ UNDERFLOW = 1e-30  # below it a probability's logarithm is taken from the logits
 
 
 class VocabularyLoss(NamedTuple):
-    """loss: () fp32, the sum in nats. correct: () int64, labels scored above every other word (a tie is wrong)."""
+    """loss: () fp32, the sum in nats. correct: () int64, rows whose best word is the one wanted (a tie is wrong)."""
 
     loss: Tensor
     correct: Tensor
+
+
+class ScoreRows(Protocol):
+    """What a loss makes of the logits (rows, vocabulary) of a slice of the rows."""
+
+    def __call__(self, part: slice, logits: Tensor, errors: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Summed loss () and number of right rows (); fills errors (rows, vocabulary), the gradient of the logits."""
+        ...
 
 
 def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> VocabularyLoss:
@@ -32,14 +41,26 @@ def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tens
     features: (rows, width), rows beyond the labels fill up and count nothing; weight: (vocabulary, width); bias:
     (vocabulary,), all of one type (fp32 or bf16). Differentiable once, in features, weight and bias.
     """
+
+    def score(part: slice, logits: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
+        return _score_labels(logits, labels[part, None], errors)
+
+    return vocabulary_sum(features, weight, bias, score)
+
+
+def vocabulary_sum(features: Tensor, weight: Tensor, bias: Tensor, score: ScoreRows) -> VocabularyLoss:
+    """The sum of any loss of the logits features @ weight.T + bias that `score` works out for a few rows at a time.
+
+    Shapes and types as in vocabulary_loss. Differentiable once, in features, weight and bias.
+    """
     if not torch.is_grad_enabled():  # a parameter asks for its gradient all the same, and it would be made
         features, weight, bias = features.detach(), weight.detach(), bias.detach()
-    return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, labels))
+    return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, score))
 
 
 class _VocabularyLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, score: ScoreRows) -> tuple[Tensor, Tensor]:
         wants_gradients = any(ctx.needs_input_grad)
         loss = torch.zeros((), dtype=torch.float32, device=features.device)
         correct = torch.zeros((), dtype=torch.int64, device=features.device)
@@ -47,9 +68,12 @@ class _VocabularyLoss(torch.autograd.Function):
         for start in range(0, len(features), BLOCK):
             rows = features[start : start + BLOCK]
             errors = rows.new_empty(len(rows), len(bias))
-            block_loss, block_correct = _score_block(rows, weight, bias, labels[start : start + BLOCK], errors)
-            loss += block_loss
-            correct += block_correct
+            for part in _slices(start, len(rows), CACHED if rows.device.type == "cpu" else BLOCK):
+                inside = slice(part.start - start, part.stop - start)
+                logits = torch.addmm(bias, features[part], weight.t())
+                part_loss, part_correct = score(part, logits, errors[inside])
+                loss += part_loss
+                correct += part_correct
             if wants_gradients:
                 blocks.append((errors @ weight, errors.t() @ rows, errors.sum(0)))
         if wants_gradients:
@@ -68,28 +92,25 @@ class _VocabularyLoss(torch.autograd.Function):
         return features, weight, bias, None
 
 
-def _score_block(rows: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and correct answers of one block; fills errors (rows, vocabulary), the gradient of its logits.
+def _slices(start: int, count: int, size: int) -> Iterator[slice]:
+    for first in range(start, start + count, size):
+        yield slice(first, min(first + size, start + count))
 
-    The softmax is computed in fp32 and its result rounded to the type of the rows: in bf16 a label's loss is off by up
-    to 0.002 nats without bias, less than by the rounding of its logits, and a pass over fp32 copies is saved.
+
+def _score_labels(logits: Tensor, gold: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
+    """ScoreRows for labels gold (rows or fewer, 1).
+
+    The softmax is computed in fp32 and its result rounded to the type of the logits: in bf16 a label's loss is off by
+    up to 0.002 nats without bias, less than by the rounding of its logits, and a pass over fp32 copies is saved.
     """
-    loss = torch.zeros((), dtype=torch.float32, device=rows.device)
-    correct = torch.zeros((), dtype=torch.int64, device=rows.device)
-    size = CACHED if rows.device.type == "cpu" else BLOCK
-    for start in range(0, len(rows), size):
-        part = slice(start, start + size)
-        logits = torch.addmm(bias, rows[part], weight.t())
-        probabilities = torch.softmax(logits, 1, out=errors[part])
-        gold = labels[part, None]
-        if len(gold) < len(probabilities):
-            logits, probabilities = logits[: len(gold)], probabilities[: len(gold)]
-            errors[part][len(gold) :] = 0
-        right = probabilities.gather(1, gold)
-        loss += _negative_log(right.float(), logits, gold)
-        probabilities.scatter_(1, gold, right - 1)
-        correct += (right > probabilities.amax(1, keepdim=True)).sum()
-    return loss, correct
+    probabilities = torch.softmax(logits, 1, out=errors)
+    if len(gold) < len(probabilities):
+        logits, probabilities = logits[: len(gold)], probabilities[: len(gold)]
+        errors[len(gold) :] = 0
+    right = probabilities.gather(1, gold)
+    loss = _negative_log(right.float(), logits, gold)
+    probabilities.scatter_(1, gold, right - 1)
+    return loss, (right > probabilities.amax(1, keepdim=True)).sum()
 
 
 def _negative_log(right: Tensor, logits: Tensor, gold: Tensor) -> Tensor:

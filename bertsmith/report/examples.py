@@ -11,7 +11,7 @@ from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.cuts.examples import SPECIAL, Examples
-from bertsmith.data.masking import Masked, mask
+from bertsmith.data.masking import Masked, mask, token_weights
 from bertsmith.models.model import Model
 from bertsmith.randomness import key, permutation
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, sequences_of
@@ -109,7 +109,8 @@ def draw_sequences(
     rows = cut.plan(corpus, epoch=0)
     chosen = np.sort(permutation(key(seed, "report"), len(rows))[:count]) if len(rows) else np.empty(0, np.int64)
     examples = cut.build(corpus, rows[chosen])
-    masked = mask(examples, masking, tokenizer.special, tokenizer.vocab_size, seed, 0, chosen)
+    weights = token_weights(masking, corpus.token_counts()) if masking.rarity else None
+    masked = mask(examples, masking, tokenizer.special, tokenizer.vocab_size, seed, 0, chosen, weights)
     return Drawn(examples, masked)
 
 

@@ -107,6 +107,8 @@ def verdict(result: Mapping[str, Any], task: Task) -> str:
         f"{task.description.rstrip('.')}. On {count:,} validation examples the model reaches {_named(metric)} "
         f"{value:.3f}; with another draw of as many examples that would vary by {error:.3f} (standard error)."
     )
+    if "teacher" in result:
+        text += _beside_teacher(value, result["teacher"]["validation"][metric])
     known = {name: values[metric] for name, values in result["baselines"].items()}
     if not known:
         return text
@@ -116,6 +118,11 @@ def verdict(result: Mapping[str, Any], task: Task) -> str:
     if error and abs(gap) < CLEAR * error:
         return text + f"{beside}: the difference of {abs(gap):.3f} may be chance."
     return text + f"{beside}: {abs(gap):.3f} {'less' if gap > 0 else 'more, so this model is not worth its cost here'}."
+
+
+def _beside_teacher(value: float, teacher: float) -> str:
+    kept = f", of which it keeps {value / teacher:.1%}" if teacher > 0 else ""
+    return f" It learnt from a teacher that reaches {teacher:.3f}{kept}."
 
 
 def _named(metric: str) -> str:
@@ -131,6 +138,8 @@ def _tiles(result: Mapping[str, Any]) -> list[Tile]:
         tiles.append(Tile(f"mean of {seeds['count']} seeds", f"{mean:.3f}", f"± {deviation:.3f} (standard deviation)"))
     if "test" in result:
         tiles.append(Tile("test part", f"{result['test'][metric]:.3f}", f"{result['test_examples']:,} examples"))
+    if "teacher" in result:
+        tiles.append(Tile("teacher", f"{result['teacher']['validation'][metric]:.3f}", "that this model learnt from"))
     tiles += [
         Tile(TITLES[name], f"{values[metric]:.3f}", DESCRIPTIONS[name]) for name, values in result["baselines"].items()
     ]
@@ -146,6 +155,7 @@ def _figures(result: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     rows += [("this model, test", result["test"])] if "test" in result else []
     if result["seeds"]["count"] > 1:
         rows += [(f"{_named(key)} of the seeds", result["seeds"][key]) for key in ("mean", "standard_deviation")]
+    rows += [("its teacher", result["teacher"]["validation"])] if "teacher" in result else []
     rows += [(DESCRIPTIONS[name], values) for name, values in result["baselines"].items()]
     return [(name, [_number(values.get(metric)) for metric in names]) for name, values in rows]
 
@@ -194,6 +204,9 @@ def _plots(out: Path, result: Mapping[str, Any], judged: Judged) -> list[Plot]:
         levels = [
             Level(f"{TITLES[name]} {found[metric]:.2f}", found[metric]) for name, found in result["baselines"].items()
         ]
+        if "teacher" in result:
+            reached = result["teacher"]["validation"][metric]
+            levels.append(Level(f"teacher {reached:.2f}", reached))
         plots.append(Plot(f"Validation {_named(metric)}", line_plot(values, levels, y_label=_named(metric))))
     if losses:
         plots.append(Plot("Training loss", line_plot(losses, y_label="loss")))

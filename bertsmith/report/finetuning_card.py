@@ -69,6 +69,7 @@ def _figures(result: Mapping[str, Any]) -> str:
     names = list(result["validation"])
     rows = [("this model", result["validation"])]
     rows += [("this model, test", result["test"])] if "test" in result else []
+    rows += [("its teacher", result["teacher"]["validation"])] if "teacher" in result else []
     rows += [(DESCRIPTIONS[name], values) for name, values in result["baselines"].items()]
     lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
     lines += [

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertsmith import config
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.objectives.config import ObjectivesConfig
+from bertsmith.objectives.table import needed_heads
 from bertsmith.training.environment import Record, read_record
 from bertsmith.training.initial import CORPUS_SHARES
 from bertsmith.training.logs import read_metrics
@@ -41,8 +43,7 @@ class Run:
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that were trained."""
-        used = self.record.resolved["objectives"]["use"]
-        return tuple(dict.fromkeys(head for name in used for head in OBJECTIVES[name].heads))
+        return needed_heads(config.build(ObjectivesConfig, self.record.resolved["objectives"], "objectives"))
 
     @property
     def initial(self) -> bool:

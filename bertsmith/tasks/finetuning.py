@@ -26,6 +26,7 @@ from bertsmith.tasks.encoding import Encoded, encode_part, encoder_for, head_for
 from bertsmith.tasks.evaluation import longest_sequence
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.job import Job, settings_of, validation_part, validator_of
+from bertsmith.tasks.teacher import DistillationPlan, Teacher, find_teacher
 from bertsmith.tasks.trained import FILES, longest, model_folder, require_embeddings, write_settings
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.budget import steps_for, tokens_per_step
@@ -55,7 +56,9 @@ LONGEST_SHOWN = 64  # tokens of the sequences that the compiler sees first
 
 @dataclass(frozen=True)
 class _Start:
-    """The model that training starts from. max_length: tokens of a sequence of the task. scale: of a regression."""
+    """The models that training starts from and learns from. max_length: tokens of a sequence of the task. scale: of a
+    regression.
+    """
 
     folder: Path
     shape: EncoderConfig
@@ -65,6 +68,7 @@ class _Start:
     head: TaskHead
     scale: Scale
     random: bool
+    teacher: Teacher | None
 
 
 def finetune_once(job: Job, start: Path, out: Path, *, random: bool = False) -> FinetuningResult:
@@ -72,8 +76,9 @@ def finetune_once(job: Job, start: Path, out: Path, *, random: bool = False) -> 
 
     The same call again resumes an unfinished run bit for bit and returns the result of a finished one. random: of the
     folder only the shape and the tokenizer are taken, and training starts from random weights. Under torchrun every
-    rank calls it. Raises UsageError (another job or model than the run there; a config that contradicts itself),
-    Stopped or Interrupted after a signal, with a checkpoint saved, and BertsmithError when training fails.
+    rank calls it. Raises UsageError (another job or model than the run there; a config that contradicts itself; a
+    teacher that does not fit), Stopped or Interrupted after a signal, with a checkpoint saved, and BertsmithError when
+    training fails.
     """
     folder = RunFolder(Path(out))
     job.config.training.check()
@@ -82,7 +87,7 @@ def finetune_once(job: Job, start: Path, out: Path, *, random: bool = False) -> 
         device.on_main(lambda: enter(stack, folder))
         plan = _plan(job, random)
         inputs = {**job.inputs, **_fingerprints(begun)}
-        found = find(folder, plan, inputs, device)
+        found = find(folder, plan, {"teacher": "", **inputs}, device)
         if found.result:
             remove_leftovers(folder.best, folder.checkpoints)
             console.say(f"{folder.path}: this run is finished")
@@ -110,7 +115,9 @@ def _look_at(job: Job, start: Path, random: bool) -> _Start:
     require_embeddings(folder, tokenizer, shape.vocab_size)
     positions = longest(folder, shape.max_positions)
     length = longest_sequence(job.task.type, job.config.task, positions)
-    return _Start(folder, shape, tokenizer, positions, length, head_for(job.task, job.labels), _scale_of(job), random)
+    head = head_for(job.task, job.labels)
+    teacher = find_teacher(job.teacher, job.task, head, tokenizer, length) if job.teacher else None
+    return _Start(folder, shape, tokenizer, positions, length, head, _scale_of(job), random, teacher)
 
 
 def _scale_of(job: Job) -> Scale:
@@ -123,12 +130,14 @@ def _scale_of(job: Job) -> Scale:
 
 def _plan(job: Job, random: bool) -> FinetuningPlan:
     task = {"name": job.task.name, "labels": list(job.labels), "random_weights": random}
-    return FinetuningPlan(job.name, job.config.seed, job.config.training, {**task, **config.to_values(job.config.task)})
+    asked = job.name, job.config.seed, job.config.training, {**task, **config.to_values(job.config.task)}
+    return DistillationPlan(*asked, job.config.distillation) if job.teacher else FinetuningPlan(*asked)
 
 
 def _fingerprints(start: _Start) -> dict[str, str]:
     weights = "" if start.random else store.hash_file(start.folder / "model.safetensors")
-    return {"tokenizer": start.tokenizer.fingerprint, "initial model": weights}
+    found = {"tokenizer": start.tokenizer.fingerprint, "initial model": weights}
+    return {**found, "teacher": start.teacher.fingerprint} if start.teacher else found
 
 
 def _open_run(
@@ -212,7 +221,8 @@ def _work(
 ) -> Work:
     training = plan.training
     initial = _initial_model(job, start)
-    objective = Labelled(start.head, _class_weights(job.config.task, start.head, source))
+    hard = Labelled(start.head, _class_weights(job.config.task, start.head, source))
+    soft = start.teacher.objective(hard, start.scale, job.config.distillation) if start.teacher else None
     lengths = [min(LONGEST_SHOWN, start.max_length)] * min(8, training.batch_size)
     used = torch.from_numpy(source.token_ids())
     kinds = (lengths, [*lengths[1:], lengths[0] - 1], lengths[:1])
@@ -227,6 +237,7 @@ def _work(
         model = initial()
         rates = layer_rates(model, job.config.task.layer_decay) if job.config.task.layer_decay < 1 else None
         rows = rows_worth_choosing(model, used) if training.optimizer != "lamb" else None
+        objective = soft(settings.precision, device) if soft else hard
         return prepare_state(model, [objective], training, plan.seed, settings, device, shown, rates, rows)
 
     def count(seconds: Sequence[float]) -> int:
@@ -234,7 +245,11 @@ def _work(
 
     tokens = tokens_per_step(source)
     cost = [config.to_values(start.shape), start.head.kind, training.batch_size, int(np.log2(tokens))]
-    operations = 6.0 * _weights_in_use(start.shape) * tokens * (0 if training.minutes else count([]))
+    weights = 6.0 * _weights_in_use(start.shape)
+    if start.teacher:
+        cost.append(config.to_values(start.teacher.shape))
+        weights += 2.0 * _weights_in_use(start.teacher.shape)
+    operations = weights * tokens * (0 if training.minutes else count([]))
     brief = training.minutes * 60 < 60 and operations < BRIEF_OPERATIONS
     return Work(plan, dict(inputs), [source], build, count, cost, brief, title=job.name, unit="examples")
 

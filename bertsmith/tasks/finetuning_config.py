@@ -56,12 +56,25 @@ class TaskConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """What a teacher's answers count for (Hinton et al., 2015); of a regression the weight alone."""
+
+    temperature: Annotated[float, Field(gt=0, le=1000)] = _told(
+        2.0, "the answers of teacher and student are divided by it before they are compared; more = softer"
+    )
+    weight: Annotated[float, Field(ge=0, le=1)] = _told(
+        0.5, "share of the teacher's answers in the loss; the rest is that of the labels"
+    )
+
+
+@dataclass(frozen=True)
 class FinetuningConfig:
-    """What the flags of `finetune` may set."""
+    """What the flags of `finetune` may set. distillation: read where there is a teacher."""
 
     seed: Count = _told(0, "of the new head, the order of examples, and dropout")
     training: TrainingConfig = field(default_factory=TrainingConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
 
 class _Values(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bertsmith import console
@@ -25,7 +26,8 @@ class Job:
     """One fine-tuning run. labels: of the head's outputs, in their order; () where the task has none.
 
     validation: [] = nothing is validated, and the last weights are the model. name: of the run, for people. inputs:
-    fingerprints of the data, by name; those of model and tokenizer are added.
+    fingerprints of the data, by name; those of model, tokenizer and teacher are added. teacher: a run or model folder
+    fine-tuned on the task, whose answers are learnt beside the labels; None = the labels alone.
     """
 
     task: Task
@@ -35,6 +37,7 @@ class Job:
     config: FinetuningConfig
     name: str
     inputs: Mapping[str, str]
+    teacher: Path | None = None
 
 
 def validation_part(examples: list[Any], training: TrainingConfig) -> list[Any]:

@@ -95,3 +95,14 @@ class SearchFolder:
         for name in COPIED:
             if (run / name).is_file():
                 store.write_atomic(self.path / name, (run / name).read_bytes())
+
+
+def result_of(model: Path) -> dict[str, Any]:
+    """What the fine-tuning that a model belongs to came to (result.json beside it); {} of any other model."""
+    for folder in (model, model.parent):
+        try:
+            result = json.loads((folder / "result.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        return result if isinstance(result, dict) else {}
+    return {}

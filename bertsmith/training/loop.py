@@ -70,9 +70,11 @@ def _accumulate(state: State, micro_batches: Sequence[Batch], counts: dict[str, 
         loss: Tensor | None = None
         for place, objective in enumerate(state.objectives):
             if objective.count(batch):
-                score = objective.score(state.model, encoded, batch)
-                share = score.loss / counts[objective.name]
-                loss = share if loss is None else loss + share
+                with torch.set_grad_enabled(objective.weight > 0):
+                    score = objective.score(state.model, encoded, batch)
+                if objective.weight:
+                    share = score.loss * objective.weight / counts[objective.name]
+                    loss = share if loss is None else loss + share
                 sums[0, place] += score.loss.detach()
                 sums[1, place] += score.correct
         if loss is not None:

@@ -17,7 +17,7 @@ from bertsmith.data.mixture import Batches, MixedCorpus, open_batches
 from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.objectives.config import ObjectivesConfig
-from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.objectives.table import OBJECTIVES, needed_heads
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
 from bertsmith.training.device import Device
 
@@ -46,6 +46,7 @@ class PretrainingPlan:
         self.training.check()
         self.masking.check()
         self.model.resolved().check()
+        self.objectives.check()
         if not self.objectives.use:
             raise UsageError(f"objectives.use: is empty; name at least one of {', '.join(OBJECTIVES)}")
         if "pair" in self.objectives.use and not self.cut.makes_pairs:
@@ -62,7 +63,7 @@ class PretrainingPlan:
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the objectives train."""
-        return tuple(dict.fromkeys(head for name in self.objectives.use for head in OBJECTIVES[name].heads))
+        return needed_heads(self.objectives)
 
     def values(self) -> dict[str, Any]:
         """All that decides the result, as plain nested values: what a resumed run is compared by."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from bertsmith import console
+from bertsmith.config import to_values
 from bertsmith.data.mixture import Batches, CorpusShare, MixedCorpus, open_mixed, sequences_of
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.huggingface import require_padding
 from bertsmith.models.model import Model
 from bertsmith.training.advice import advice_for_continuing
@@ -27,17 +28,22 @@ from bertsmith.training.plan import PretrainingPlan, batches_from, open_sources
 from bertsmith.training.pretraining_run import PretrainingResult, PretrainingRun
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.setup import build_state
+from bertsmith.training.student import load_teacher
 from bertsmith.training.validation import Baselines, Validation, probe_batches
 from bertsmith.training.work import Work, resolved_training
 
 
 def pretrain(
-    plan: PretrainingPlan, corpus: Path | Sequence[CorpusShare], out: Path, init: Path | None = None
+    plan: PretrainingPlan,
+    corpus: Path | Sequence[CorpusShare],
+    out: Path,
+    init: Path | None = None,
+    teacher: Path | None = None,
 ) -> PretrainingResult:
     """Train a model on a corpus folder, or several in shares, into the run folder `out`, or go on with the run there.
 
     The same call again resumes an unfinished run bit for bit and returns the result of a finished one. `init`: a model
-    folder whose weights to start from. Under torchrun every rank calls it.
+    folder whose weights to start from. `teacher`: a model folder to distil. Under torchrun every rank calls it.
     Raises UsageError (another plan, corpus or initial model than the run there; a plan that contradicts itself),
     Stopped or Interrupted after a signal, with a checkpoint saved, and BertsmithError when training fails.
     """
@@ -48,20 +54,31 @@ def pretrain(
         device.on_main(lambda: enter(stack, folder))
         plan = replace(plan, model=replace(plan.model, vocab_size=text.tokenizer.vocab_size).resolved())
         plan.check()
+        _require_teacher(plan, teacher)
         require_padding(plan.model, text.tokenizer.special.pad)
-        inputs = input_fingerprints(text, init)
+        inputs = input_fingerprints(text, init, teacher)
         found = find(folder, plan, inputs, device)
         if found.result:
             console.say(f"{folder.path}: this run is finished")
             return PretrainingResult(**found.result)
         try:
-            run = _open_run(plan, text, open_mixed(shares, "validation"), folder, found.record, inputs, init, device)
+            held_out = open_mixed(shares, "validation")
+            run = _open_run(plan, text, held_out, folder, found.record, inputs, init, teacher, device)
             return PretrainingResult(**run.train())
         except torch.OutOfMemoryError as error:
             raise BertsmithError(
                 "out of memory; set training.micro_batch to a part of training.batch_size (same result, less memory)"
                 " or training.activation_checkpointing to true"
             ) from error
+
+
+def _require_teacher(plan: PretrainingPlan, teacher: Path | None) -> None:
+    if plan.objectives.distils and teacher is None:
+        raise UsageError("--teacher is missing: objectives.use has distillation; name a run or a model folder")
+    if teacher is not None and not plan.objectives.distils:
+        raise UsageError(
+            "--teacher: the recipe distils nothing; choose a distil recipe, or add distillation to objectives.use"
+        )
 
 
 def _open_run(
@@ -72,6 +89,7 @@ def _open_run(
     record: Record | None,
     inputs: dict[str, str],
     init: Path | None,
+    teacher: Path | None,
     device: Device,
 ) -> PretrainingRun:
     """Everything up to step 1, or up to the step resumed from."""
@@ -82,8 +100,8 @@ def _open_run(
         sizes = sequences_of(text.shares, plan.training.batch_size)
         parts = " and ".join(f"{size} of {name}" for name, size in zip(text.names, sizes, strict=True))
         console.say(f"the {plan.training.batch_size} sequences of a step are {parts}")
-    initial = initial_model(plan, text, init, lambda: probe_batches(plan, [validation_text, text]))
-    work = work_of(plan, inputs, initial, sources, device)
+    initial = initial_model(plan, text, init, lambda: probe_batches(plan, [validation_text, text]), teacher)
+    work = work_of(plan, inputs, initial, sources, device, _loader_of(teacher, plan, text))
     if record is None:
         continuing = advice_for_continuing(plan.model, plan.training) if inputs["initial model"] else ""
         advice = (plan.recipe_advice, continuing)
@@ -93,7 +111,7 @@ def _open_run(
     plan = resolved(plan, settings)
     training = plan.training
     ends = phase_ends(training.steps, plan.long_phase)
-    baselines = Baselines(text)
+    baselines = Baselines(text, plan.masking.rarity)
     validation = Validation(plan, validation_text, baselines, device)
     if not validation.sequences:
         console.warn("the corpus has no validation part long enough for one sequence: nothing is validated")
@@ -113,21 +131,34 @@ def _open_run(
     return run
 
 
+def _loader_of(teacher: Path | None, plan: PretrainingPlan, text: MixedCorpus) -> Callable[[], Model] | None:
+    """Reads the teacher anew each time: steps in other number formats are tried before the run has its own."""
+    if teacher is None:
+        return None
+    given = load_teacher(teacher, text.tokenizer)
+    if plan.longest > given.config.max_positions:
+        raise UsageError(
+            f"cut.length: {plan.longest} tokens, but the teacher reads {given.config.max_positions} at the most"
+        )
+    return lambda: load_teacher(teacher, text.tokenizer)
+
+
 def work_of(
     plan: PretrainingPlan,
     inputs: dict[str, str],
     initial: Callable[[], Model],
     sources: list[Batches],
     device: Device,
+    teacher: Callable[[], Model] | None = None,
 ) -> Work:
     """The plan as everything that is shared by all kinds of training sees it."""
     return Work(
         plan,
         inputs,
         sources,
-        lambda settings: build_state(plan, settings, initial, device),
+        lambda settings: build_state(plan, settings, initial, device, teacher),
         lambda seconds: steps_for(plan.training, plan.long_phase, sources, seconds),
-        cost_of(plan),
+        [*cost_of(plan), to_values(teacher().config)] if teacher else cost_of(plan),
         title=plan.recipe_name or "model",
     )
 

@@ -102,6 +102,9 @@ def in_words(line: dict[str, Any]) -> str:
         words.append(f"masked tokens right {line['masked_lm_accuracy']:.1%}")
     if "pair_loss" in line:
         words.append(f"pairs right {line['pair_accuracy']:.1%}")
+    if "distillation_loss" in line:
+        agreed = f", same guess {line['distillation_accuracy']:.1%}" if line["distillation_accuracy"] else ""
+        words.append(f"from the teacher {line['distillation_loss']:.3f}{agreed}")
     if "tokens_per_second" in line:
         words.append(speed_in_words(line))
     return ", ".join(words)

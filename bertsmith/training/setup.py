@@ -12,22 +12,38 @@ from bertsmith import console
 from bertsmith.batch import Batch, flat_batch
 from bertsmith.models.model import Model
 from bertsmith.objectives.objective import Objective
-from bertsmith.objectives.table import OBJECTIVES
+from bertsmith.objectives.table import objectives_for
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import DTYPES, Device, compile_layers, uncompile_layers
 from bertsmith.training.environment import Settings
 from bertsmith.training.optimizers import Optimizer
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.state import State
+from bertsmith.training.student import POSITIONS
 
 
 def build_state(
-    plan: PretrainingPlan, settings: Settings, initial: Callable[[], Model], device: Device
+    plan: PretrainingPlan,
+    settings: Settings,
+    initial: Callable[[], Model],
+    device: Device,
+    teacher: Callable[[], Model] | None = None,
 ) -> tuple[State, Settings]:
-    """The state before step 1. The settings come back with `compiled` off where compiling is impossible."""
-    objectives = [OBJECTIVES[name] for name in plan.objectives.use]
+    """The state before step 1. The settings come back with `compiled` off where compiling is impossible.
+
+    teacher: makes the teacher of a distillation, fp32 on the CPU.
+    """
+
+    def placed() -> Model:
+        assert teacher is not None
+        return teacher().to(device.torch_device, DTYPES[settings.precision])
+
+    model = initial()
+    objectives = objectives_for(plan.objectives, model, None if teacher is None else placed)
+    frozen = plan.objectives.distils and plan.objectives.distillation.freeze_positions
+    rates = {POSITIONS: 0.0} if frozen else None
     shown = _made_up_batches(plan, device)
-    return prepare_state(initial(), objectives, plan.training, plan.seed, settings, device, shown)
+    return prepare_state(model, objectives, plan.training, plan.seed, settings, device, shown, rates)
 
 
 def prepare_state(

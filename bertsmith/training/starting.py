@@ -51,7 +51,7 @@ def load_starting_model(folder: Path, wanted: EncoderConfig, tokenizer: Tokenize
     model = load_model(folder, foreign_heads=True)
     _require_same_shape(folder, model.config, wanted)
     own = Tokenizer.load(folder)
-    _require_same_vocabulary(folder, own, tokenizer)
+    require_same_vocabulary(folder, own, tokenizer)
     if own.vocab_size > model.config.vocab_size:
         raise UsageError(
             f"{folder}: its tokenizer has {own.vocab_size} tokens, its model {model.config.vocab_size} embeddings; "
@@ -78,8 +78,8 @@ def _require_same_shape(folder: Path, found: EncoderConfig, wanted: EncoderConfi
         )
 
 
-def _require_same_vocabulary(folder: Path, own: Tokenizer, tokenizer: Tokenizer) -> None:
-    """The corpus' tokenizer is the folder's, or has the folder's tokens first and its own after them."""
+def require_same_vocabulary(folder: Path, own: Tokenizer, tokenizer: Tokenizer) -> None:
+    """UsageError unless the corpus' tokenizer is the folder's, or has the folder's tokens first and more after them."""
     if own.kind != tokenizer.kind:
         raise UsageError(
             f"{folder}: its tokenizer is {own.kind}, the corpus's {tokenizer.kind}: ids would mean other tokens; "

@@ -17,6 +17,7 @@ from bertsmith import interrupt
 from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import build_model
+from bertsmith.objectives.table import without_teacher
 from bertsmith.training.cost import memory_of, micro_batch_of, operations_of, predictions
 from bertsmith.training.device import Device
 from bertsmith.training.environment import Settings
@@ -45,7 +46,7 @@ def time_step(plan: PretrainingPlan, settings: Settings, lengths: Sequence[int])
 
     A step that is too large to be made three times is timed with one layer and with two, on fewer sequences, and of a
     very wide encoder at a part of its width: layers cost alike, a step costs its tokens, an update its parameters, and
-    wide products their operations. Raises `Interrupted` or `Stopped` between steps.
+    wide products their operations. A teacher takes no part in it. Raises `Interrupted` or `Stopped` between steps.
     """
     whole = micro_batch_of(plan)
     pieces = -(-len(lengths) // whole)
@@ -86,6 +87,7 @@ class _Timings(NamedTuple):
 
 def _timings(plan: PretrainingPlan, settings: Settings, lengths: Sequence[int]) -> _Timings:
     device = Device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    plan = replace(plan, objectives=without_teacher(plan.objectives))
     state, _ = build_state(plan, settings, lambda: build_model(plan.model, plan.heads, plan.seed), device)
     # At next to no rate: without its warm-up the recipe's own could end in a loss that is not a number.
     training = replace(plan.training, steps=10**9, warmup=0.0, schedule="constant", learning_rate=1e-12)

@@ -25,11 +25,16 @@ SEQUENCES_AT_ONCE = 32  # bounds the memory of the logits
 
 
 class Baselines:
-    """Two guesses that read nothing: every token alike, and every token as often as in the training text."""
+    """Two guesses that read nothing: every token alike, and every token as often as in the training text.
 
-    def __init__(self, corpus: Corpus | MixedCorpus) -> None:
+    rarity: of the masking in training (`masking.rarity`), which asks for rare tokens more often; `unigram` is what the
+    best such guess loses there.
+    """
+
+    def __init__(self, corpus: Corpus | MixedCorpus, rarity: float = 0.0) -> None:
         counts = torch.from_numpy(corpus.token_counts()).double()
-        shares = counts / counts.sum().clamp(min=1)
+        asked = torch.where(counts > 0, counts ** (1 - rarity), 0.0)
+        shares = asked / asked.sum().clamp(min=1)
         self.uniform = math.log(corpus.vocab_size)
         self.unigram = float(-(shares * shares.clamp(min=1e-300).log()).sum())
         self._log_shares = ((counts + 1) / (counts.sum() + counts.numel())).log()
@@ -54,12 +59,14 @@ class Validation:
         self.sequences = sum(self._sequences)
 
     def run(self, state: State) -> dict[str, float]:
-        """Mean losses and accuracies by objective, `loss` (their sum) and the baselines; {} when stopped by a signal.
+        """Mean losses and accuracies by objective, `loss` (their weighted sum) and the baselines; {} when stopped by a
+        signal.
 
         Of several corpora the means are those of each, weighted by their shares, and each one's own stand beside them
         as CORPUS/KEY. Dropout is off and the generator of training is left as it is found.
         """
         names = [objective.name for objective in state.objectives]
+        weights = [objective.weight for objective in state.objectives]
         sums = torch.zeros(len(self.names), 3 * len(names) + 1, dtype=torch.float64)
         stopped = 0.0
         state.model.eval()
@@ -76,16 +83,16 @@ class Validation:
         if stopped:
             return {}
         table = torch.tensor(flat, dtype=torch.float64).view_as(sums).tolist()
-        return self._combined([self._means(names, row) for row in table])
+        return self._combined([self._means(names, weights, row) for row in table])
 
-    def _means(self, names: Sequence[str], sums: Sequence[float]) -> dict[str, float]:
+    def _means(self, names: Sequence[str], weights: Sequence[float], sums: Sequence[float]) -> dict[str, float]:
         """One corpus' values from its sums: loss, right answers and targets of each objective, and the unigram loss."""
         values: dict[str, float] = {"loss": 0.0}
         for index, name in enumerate(names):
             loss, correct, count = sums[3 * index : 3 * index + 3]
             values[f"{name}_loss"] = loss / max(count, 1)
             values[f"{name}_accuracy"] = correct / max(count, 1)
-            values["loss"] += values[f"{name}_loss"]
+            values["loss"] += weights[index] * values[f"{name}_loss"]
             if name == "masked_lm":
                 values |= {"unigram_loss": sums[-1] / max(count, 1), "uniform_loss": self._baselines.uniform}
         return values
@@ -119,7 +126,7 @@ def _fixed_batches(plan: PretrainingPlan, corpus: Corpus, corpora: int, device: 
     source = BatchSource(
         corpus,
         plan.cut,
-        plan.masking,
+        replace(plan.masking, rarity=0.0),  # so that the loss compares with that of other recipes
         batch_size=device.world,
         seed=plan.seed,
         purpose="validation",

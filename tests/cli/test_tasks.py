@@ -29,12 +29,24 @@ def test_finetune_hands_everything_on(calls: list[Any]) -> None:
         "columns": Columns("t", "s", "l", False),
         "search": Search(3, ("learning_rate=2e-5,3e-5", "epochs=2,3"), "all"),
         "flags": {"training.batch-size": "16", "task.patience": "2", "seed": "7"},
+        "teacher": None,
     }
 
 
 def test_finetune_needs_no_flag_but_three(calls: list[Any]) -> None:
     assert run("finetune sst2 --from m --data d --out o --json".split()) == 0
-    assert calls[-1][2] == {"columns": None, "search": Search(), "flags": {}}
+    assert calls[-1][2] == {"columns": None, "search": Search(), "flags": {}, "teacher": None}
+
+
+def test_finetune_takes_a_teacher_and_what_its_answers_count_for(calls: list[Any]) -> None:
+    line = "finetune sst2 --from m --teacher t --data d --out o --distillation.weight 0.9"
+    assert run([*line.split(), "--grid", "distillation.temperature=1,2", "--json"]) == 0
+    assert calls[-1][2] == {
+        "columns": None,
+        "search": Search(grid=("distillation.temperature=1,2",)),
+        "flags": {"distillation.weight": "0.9"},
+        "teacher": "t",
+    }
 
 
 def test_suites_take_several_folders(calls: list[Any]) -> None:
@@ -91,6 +103,8 @@ def test_files_go_to_the_pipeline(calls: list[Any], capsys: pytest.CaptureFixtur
         ("finetune sst2 --from m --data d --out o --seeds 0", "--seeds: must be 1 or more"),
         ("finetune sst2 --from m --data d --out o --grid rate=1", "training.rate is no field of fine-tuning"),
         ("finetune sst2 --from m --data d --out o --baselines some", "--baselines"),
+        ("finetune sst2 --from m --data d --out o --distillation.weight 1", "name the teacher with --teacher MODEL"),
+        ("finetune sst2 --from m --data d --out o --grid distillation.weight=0,1", "--teacher MODEL"),
         ("evaluate sst2 --from m", "evaluate sst2: --data is missing"),
         ("evaluate sst2 --data d", "evaluate sst2: --from is missing"),
         ("predict classify --from m", "give texts or --input FILE"),

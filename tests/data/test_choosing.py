@@ -7,7 +7,8 @@ import pytest
 
 from bertsmith.data.config import MaskingConfig
 from bertsmith.data.cuts.examples import CONTINUES, SPECIAL, STARTS, Examples
-from bertsmith.data.masking import Masked, mask
+from bertsmith.data.masking import Masked, mask, token_weights
+from bertsmith.errors import UsageError
 from tests.data.test_masking import examples_of, per_sequence, random_examples, run, words
 from tests.helpers import SPECIAL as IDS
 
@@ -118,3 +119,43 @@ def test_special_tokens_are_drawn_only_where_asked_for():
 
     assert drawn(special_replacements=True).min() > 2000
     assert drawn()[: len(IDS)].tolist() == [0] * len(IDS) and drawn()[len(IDS) :].min() > 4000
+
+
+# --- rare tokens ---
+
+
+def rarely(examples: Examples, weights: np.ndarray, seed: int = 0, **fields: object) -> Masked:
+    count = examples.lengths.size
+    config = MaskingConfig(rarity=0.7, **fields)  # pyright: ignore[reportArgumentType]
+    return mask(examples, config, IDS, 100, seed, 0, np.arange(count), weights)
+
+
+def test_rare_tokens_are_chosen_in_proportion_to_their_weights():
+    """At one choice for each sequence the chances are the weights themselves."""
+    examples = examples_of([[1] * 4] * 20_000)
+    token_ids = np.tile(np.array([IDS.cls, 50, 51, 52, 53, IDS.sep]), 20_000)[: examples.token_ids.size]
+    examples = examples._replace(token_ids=token_ids)
+    weights = token_weights(MaskingConfig(rarity=0.7), np.arange(100) ** 3.0)
+    assert weights is not None
+    masked = rarely(examples, weights, rate=0.01)
+    shares = np.bincount(masked.labels, minlength=54)[50:54] / len(masked.labels)
+    wanted = weights[50:54] / weights[50:54].sum()
+    assert len(masked.labels) == 20_000 and abs(shares - wanted).max() < 0.012
+    assert wanted[0] > 1.03 * wanted[3]
+
+
+def test_rarity_keeps_the_budget_and_special_tokens_out():
+    examples = random_examples(300, 64, seed=1)
+    weights = token_weights(MaskingConfig(rarity=0.7), np.ones(100))
+    assert weights is not None
+    plain, rare = run(examples), rarely(examples, weights)
+    assert per_sequence(examples, plain).tolist() == per_sequence(examples, rare).tolist()
+    assert not (examples.units[rare.rows] == SPECIAL).any()
+    again = rarely(examples, weights)
+    assert again.rows.tolist() == rare.rows.tolist() != rarely(examples, weights, seed=1).rows.tolist()
+
+
+def test_rarity_is_for_tokens_and_changes_nothing_at_zero():
+    assert token_weights(MaskingConfig(), np.ones(100)) is None
+    with pytest.raises(UsageError, match="masking.rarity"):
+        MaskingConfig(rarity=0.7, unit="word").check()

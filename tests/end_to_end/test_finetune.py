@@ -136,6 +136,35 @@ def test_more_seeds_go_on_from_what_is_there(bank: Bank, tmp_path: Path) -> None
     assert second["seeds"]["mean"]["accuracy"] == pytest.approx(sum(values) / 2)
 
 
+def test_a_student_learns_from_a_model_that_was_fine_tuned(
+    bank: Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["finetune", "table", "--from", bank.start, "--teacher", bank.out, "--data", bank.table, "--label", "kind"]
+    line += ["--out", tmp_path / "o", *TINY, "--grid", "distillation.temperature=1,4"]
+    found = ask(*line)
+    said = capsys.readouterr().err
+    assert said.count(f"teacher: {bank.out / 'model'} (2 layers, 32 wide), temperature") == 2, (
+        "random weights have none"
+    )
+    assert found["teacher"]["validation"] == bank.result["validation"]
+    assert found["teacher"]["model"] == str(bank.out) and found["teacher"]["weight"] == 0.5
+    assert f"temperature-{found['teacher']['temperature']:g},seed-0" == found["best"]
+    assert set(found["baselines"]) == {"majority", "tfidf", "random_weights"}
+    assert "\nteacher " in said and "its teacher" in (tmp_path / "o" / "model" / "README.md").read_text()
+    assert "its teacher" in (tmp_path / "o" / "report.html").read_text()
+    assert json.loads((tmp_path / "o" / "result.json").read_text())["teacher"] == found["teacher"]
+    names = ("temperature-1,seed-0", "temperature-4,seed-0", "random-weights")
+    runs = [tmp_path / "o" / "runs" / name for name in names]
+    assert len({store.hash_file(run / "model" / "model.safetensors") for run in runs}) == 3
+    assert ["[distillation]" in (run / "recipe.toml").read_text() for run in runs] == [True, True, False]
+    assert ask(*line) == found
+    other = [tmp_path / "o" if argument == bank.out else argument for argument in line]
+    assert cli.run([*map(str, other)]) == 2
+    assert "was started with another teacher;" in capsys.readouterr().err
+    assert cli.run([*map(str, line), "--distillation.weight", "0.9"]) == 2
+    assert "another distillation.weight (0.5, now 0.9)" in capsys.readouterr().err
+
+
 def write_suite(folder: Path) -> Path:
     """SST-2 with an unlabelled test part, STS-B, and QNLI without a training part."""
     for name in ("SST-2", "STS-B", "QNLI"):

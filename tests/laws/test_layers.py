@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("rendering", "doctor"),
     ("pipeline",),
-    ("looking", "suites", "predicting"),
+    ("looking", "suites", "predicting", "comparing"),
     ("finetuning",),
     ("recipe", "demo"),
     ("serving",),

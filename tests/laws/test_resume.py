@@ -22,7 +22,16 @@ from bertsmith.training.logs import read_metrics
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.pretraining import pretrain
 from tests.killing import with_kills
-from tests.tiny_runs import TIMES, bertsmith, pretrain_arguments, tiny_plan, write_recipe, write_text
+from tests.tiny_runs import (
+    TIMES,
+    bertsmith,
+    distilling,
+    pretrain_arguments,
+    tiny_plan,
+    write_recipe,
+    write_teacher,
+    write_text,
+)
 
 
 def fingerprint(run: Path, step: int) -> dict[str, object]:
@@ -67,6 +76,17 @@ CASES: dict[str, tuple[PretrainingPlan, Sequence[int]]] = {
     "feed-forward shared": (shared_plan("ffn"), [4]),
     "all shared": (shared_plan("all", micro_batch=3), [4]),
 }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_distillation_killed_and_resumed(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    teacher = write_teacher(corpus, tmp_path / "teacher")
+    plan = distilling(precision=precision, micro_batch=3)
+    pretrain(plan, corpus, tmp_path / "undisturbed", teacher=teacher)
+    with_kills(lambda: pretrain(plan, corpus, tmp_path / "killed", teacher=teacher), [4], monkeypatch)
+    assert fingerprint(tmp_path / "killed", 6) == fingerprint(tmp_path / "undisturbed", 6)
 
 
 @pytest.mark.parametrize("case", CASES)

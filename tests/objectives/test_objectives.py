@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from bertsmith.batch import Target
 from bertsmith.models.heads import HEADS
 from bertsmith.objectives.config import ObjectiveName, ObjectivesConfig
+from bertsmith.objectives.distillation import DISTILLATION
 from bertsmith.objectives.table import OBJECTIVES
 from tests.tiny_models import random_batch, tiny_model
 
@@ -19,7 +20,8 @@ EACH = pytest.mark.parametrize("name", OBJECTIVES)
 
 
 def test_the_table_and_the_config_agree() -> None:
-    assert set(get_args(ObjectiveName)) == set(OBJECTIVES) == set(ObjectivesConfig().use)
+    assert set(get_args(ObjectiveName)) == {*OBJECTIVES, DISTILLATION}
+    assert set(OBJECTIVES) == set(ObjectivesConfig().use)
     assert all(objective.name == name for name, objective in OBJECTIVES.items())
     assert all(head in HEADS for objective in OBJECTIVES.values() for head in objective.heads)
 

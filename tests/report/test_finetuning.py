@@ -128,6 +128,16 @@ def test_the_verdict_is_honest(value: float, said: str) -> None:
     assert said in verdict(result({"accuracy": value}), task_of("classification", LABELS))
 
 
+def test_a_teacher_stands_beside_its_student(tmp_path: Path) -> None:
+    teacher = {"model": "t", "temperature": 2.0, "weight": 0.5, "validation": {"accuracy": 0.8}}
+    task = task_of("classification", LABELS)
+    taught = result({"accuracy": 0.76}, teacher=teacher)
+    assert "It learnt from a teacher that reaches 0.800, of which it keeps 95.0%." in verdict(taught, task)
+    assert "| its teacher | 0.8000 |" in card(taught, task, LABELS, TINY, tmp_path)
+    worthless = result({"pearson": 0.7}, teacher={**teacher, "validation": {"pearson": -0.1}})
+    assert "a teacher that reaches -0.100." in verdict(worthless, task_of("regression"))
+
+
 def test_the_card_names_what_the_hub_asks_for(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("steps = 3\n")
     for kind, tag in (("classification", "text-classification"), ("answering", "question-answering")):
