@@ -1,7 +1,7 @@
 """bertsmith turns raw text into a BERT-family encoder.
 
 The Python API, loaded when first used: prepare, pretrain, finetune, evaluate_mlm, evaluate_pairs, evaluate_task,
-inspect, load, Predictor and TaskPredictor.
+inspect, load and Predictor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         pretrain,
     )
     from bertsmith.serving.predictor import Predictor
-    from bertsmith.serving.task_predictor import TaskPredictor
     from bertsmith.tasks.search import Search
     from bertsmith.tasks.trained import load_trained as load
     from bertsmith.tasks.user_table import Columns
@@ -31,7 +30,6 @@ __all__ = [
     "Columns",
     "Predictor",
     "Search",
-    "TaskPredictor",
     "evaluate_mlm",
     "evaluate_pairs",
     "evaluate_task",
@@ -47,7 +45,6 @@ _PLACES = {
     "Columns": "bertsmith.tasks.user_table:Columns",
     "Predictor": "bertsmith.serving.predictor:Predictor",
     "Search": "bertsmith.tasks.search:Search",
-    "TaskPredictor": "bertsmith.serving.task_predictor:TaskPredictor",
     "evaluate_mlm": "bertsmith.pipeline:evaluate_mlm",
     "evaluate_pairs": "bertsmith.pipeline:evaluate_pairs",
     "evaluate_task": "bertsmith.pipeline:evaluate_task",

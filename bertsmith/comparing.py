@@ -64,8 +64,9 @@ def compare(
 def _task_question(name: str, data: Path, models: Sequence[str]) -> TaskQuestion:
     """The validation examples of a task, or all of a file; where a folder has several such parts, the first one."""
     from bertsmith.report.comparison import TaskQuestion
+    from bertsmith.tasks.naming import task_for
     from bertsmith.tasks.parts import read_evaluation
-    from bertsmith.tasks.user_table import NAME, task_for
+    from bertsmith.tasks.user_table import NAME
 
     columns = _columns_of(Path(models[0])) if name == NAME and models else None
     task, _ = task_for(name, data, columns)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bertsmith import console, store
 from bertsmith.config import Flags
@@ -21,6 +21,7 @@ from bertsmith.tasks.search_folder import SearchFolder
 if TYPE_CHECKING:
     from bertsmith.tasks.evaluation import Evaluation
     from bertsmith.tasks.finetuning_config import TaskConfig
+    from bertsmith.tasks.predictions import Compared
     from bertsmith.tasks.trained import Trained
     from bertsmith.tasks.user_table import Columns
 
@@ -38,12 +39,14 @@ def finetune(
     search: Search | None = None,
     flags: Flags | None = None,
     teacher: str | Path | None = None,
+    validation: str | Path | None = None,
 ) -> Result:
     """Fine-tune an encoder on a task; the result is OUT/model, OUT/report.html and OUT/result.json.
 
-    task: the name of a task, or "table" with `columns`. model: a run, a checkpoint or any Hugging Face folder of a
-    supported family. data: a folder with the published files, or one file. flags: fields of FinetuningConfig. teacher:
-    a run or folder fine-tuned on the task, with the model's tokenizer, whose answers are learnt beside the labels.
+    task: the name of a task, or "table" or "sentence-pairs" with `columns`. model: a run, a checkpoint or any Hugging
+    Face folder of a supported family. data: a folder with the published files, or one file. flags: fields of
+    FinetuningConfig. teacher: a run or folder fine-tuned on the task, with the model's tokenizer, whose answers are
+    learnt beside the labels. validation: for "sentence-pairs", other data that decide.
     """
     chosen = search or Search()
     chosen.check()
@@ -54,7 +57,8 @@ def finetune(
     if is_first_rank():
         store.refuse_locked(folder.path)
     guide = Path(teacher) if teacher else None
-    assignment = read_assignment(task, Path(model), Path(data), columns, guide, flags or {})
+    judge = Path(validation) if validation else None
+    assignment = read_assignment(task, Path(model), Path(data), columns, guide, flags or {}, judge)
     for point in points:
         assignment.config_of(Trial(point, assignment.config.seed))  # every mistake before anything is trained
     with store.locked(folder.path) if is_first_rank() else nullcontext():
@@ -86,7 +90,7 @@ def _carry_out(assignment: Assignment, chosen: Search, points: list[dict[str, st
         return {}
     best = folder.runs / found.best.trial.name
     trained = load_trained(best)
-    settings = assignment.config_of(found.best.trial).task
+    settings = trained.settings.config if trained.settings else assignment.config_of(found.best.trial).task
     judged = {name: evaluate(trained, task, part, settings) for name, part in assignment.parts.validation.items()}
     main = next(iter(judged.values()))
     error = standard_error(task, assignment.validation, main.predictions, metric)
@@ -150,6 +154,7 @@ def _train(assignment: Assignment, trial: Trial, folder: SearchFolder, random: b
 def _baselines(assignment: Assignment, chosen: Search, found: Found, folder: SearchFolder) -> Result:
     """{name: metrics on the validation part} of whatever needs no pretraining."""
     from bertsmith.tasks.baselines import RANDOM, cheap_baselines
+    from bertsmith.tasks.encoding import head_for
 
     if chosen.baselines == "none":
         return {}
@@ -165,7 +170,26 @@ def _baselines(assignment: Assignment, chosen: Search, found: Found, folder: Sea
         )
     if not is_first_rank():
         return {}
-    return cheap_baselines(assignment.task, assignment.parts.train, assignment.validation) | random
+    cheap = cheap_baselines(assignment.task, assignment.parts.train, assignment.validation)
+    untrained = _untrained(assignment) if head_for(assignment.task, assignment.labels) is None else {}
+    return cheap | untrained | random
+
+
+def _untrained(assignment: Assignment) -> Result:
+    """The encoder as it was given, asked by the mean of its tokens, with the threshold that is best for it."""
+    from bertsmith.tasks.baselines import DESCRIPTIONS, UNTRAINED
+    from bertsmith.tasks.evaluation import evaluate
+    from bertsmith.tasks.finetuning_config import TaskConfig
+    from bertsmith.tasks.threshold import best_threshold, threshold_sample
+    from bertsmith.tasks.trained import load_trained
+
+    console.say(f"baseline: {DESCRIPTIONS[UNTRAINED]}")
+    trained, task = load_trained(assignment.start), assignment.task
+    settings = TaskConfig(max_length=assignment.config.task.max_length)
+    if sample := threshold_sample(assignment.parts.train):
+        known = cast("list[Compared]", evaluate(trained, task, sample, settings).predictions)
+        settings = replace(settings, threshold=best_threshold(sample, known))
+    return {UNTRAINED: evaluate(trained, task, assignment.validation, settings).metrics}
 
 
 def _result(

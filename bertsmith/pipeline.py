@@ -3,7 +3,8 @@
 Every function returns what `--json` prints. `flags` are fields of the recipe as typed on a command line
 ({"training.steps": "300"}); from Python the values may be numbers too. Heavy imports stay inside the functions.
 Fine-tuning lives beside this file in finetuning.py, several tasks at once in suites.py, what is asked of a trained
-model in predicting.py, of several side by side in comparing.py; all are to be had from here.
+model in predicting.py, of several side by side in comparing.py, what is written for other tools in exporting.py; all
+are to be had from here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from bertsmith import config, console, looking, store
 from bertsmith.comparing import compare as compare
 from bertsmith.config import Flags
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.exporting import export as export
 from bertsmith.finetuning import finetune as finetune
 from bertsmith.predicting import answer as answer
 from bertsmith.predicting import classify as classify
+from bertsmith.predicting import embed as embed
 from bertsmith.predicting import evaluate_task as evaluate_task
 from bertsmith.predicting import fill_mask as fill_mask
 from bertsmith.predicting import next_sentence as next_sentence
 from bertsmith.predicting import predict_file as predict_file
+from bertsmith.predicting import predict_rows as predict_rows
 from bertsmith.predicting import similarity as similarity
 from bertsmith.predicting import tag as tag
 from bertsmith.recipe import Recipe, load_recipe

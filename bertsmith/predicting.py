@@ -5,27 +5,26 @@ Every function returns what `--json` prints. Heavy imports stay inside the funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from bertsmith import config, console, store
+from bertsmith import config, console
 from bertsmith.config import Flags
 from bertsmith.errors import UsageError
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.search_folder import result_of
 
 if TYPE_CHECKING:
+    from bertsmith.models.pooling import Pooling
+    from bertsmith.prediction_files.job import Request
+    from bertsmith.serving.precision import Auto, Precision
     from bertsmith.serving.predictor import Predictor
-    from bertsmith.serving.task_predictor import TaskPredictor
-    from bertsmith.tasks.trained import Trained
+    from bertsmith.tasks.trained import TaskSettings, Trained
     from bertsmith.tasks.user_table import Columns
 
 Result = dict[str, Any]
-Verb = Literal["classify", "tag", "answer", "similarity"]
-PAIRED = ("answer", "similarity")
-"""Verbs that read two texts at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,56 +37,92 @@ class AskingConfig:
 # --- one text or several ---
 
 
-def fill_mask(model: str | Path, texts: Sequence[str], top_k: int = 5) -> list[Any]:
+def fill_mask(
+    model: str | Path, texts: Sequence[str], top_k: int = 5, precision: Precision | Auto = "fp32"
+) -> list[Any]:
     """For each text one list per [MASK] of its `top_k` likeliest {token token_id score text}."""
-    return _predictor(model).fill_mask(list(texts), top_k)
+    return _predictor(model, precision).fill_mask(list(texts), top_k)
 
 
-def next_sentence(model: str | Path, pairs: Sequence[tuple[str, str]]) -> list[Any]:
+def next_sentence(
+    model: str | Path, pairs: Sequence[tuple[str, str]], precision: Precision | Auto = "fp32"
+) -> list[Any]:
     """For each pair {is_next: the probability that the second text follows the first}."""
-    return _predictor(model).next_sentence(list(pairs))
+    return _predictor(model, precision).next_sentence(list(pairs))
 
 
-def classify(model: str | Path, texts: Sequence[str | tuple[str, str]], flags: Flags | None = None) -> list[Any]:
+def classify(
+    model: str | Path,
+    texts: Sequence[str | tuple[str, str]],
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
+) -> list[Any]:
     """For each text, or pair of texts, {label score}: the likeliest label and its probability."""
-    return list(_task_predictor(model, flags).classify(texts))
+    return list(_predictor(model, precision, flags).classify(list(texts)))
 
 
-def tag(model: str | Path, texts: Sequence[str], flags: Flags | None = None) -> list[Any]:
+def tag(
+    model: str | Path, texts: Sequence[str], flags: Flags | None = None, precision: Precision | Auto = "fp32"
+) -> list[Any]:
     """For each text its entities as [{word label start end score}], by characters of the text."""
-    return list(_task_predictor(model, flags).tag(texts))
+    return list(_predictor(model, precision, flags).tag(list(texts)))
 
 
-def answer(model: str | Path, asked: Sequence[tuple[str, str]], flags: Flags | None = None) -> list[Any]:
+def answer(
+    model: str | Path,
+    asked: Sequence[tuple[str, str]],
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
+) -> list[Any]:
     """For each (question, context) {answer score start end}; the answer is "" where the context holds none."""
-    return list(_task_predictor(model, flags).answer(asked))
+    return list(_predictor(model, precision, flags).answer(list(asked)))
 
 
-def similarity(model: str | Path, pairs: Sequence[tuple[str, str]], flags: Flags | None = None) -> list[Any]:
-    """For each pair {score}: what a regression head says, else the cosine of the mean vectors of the two texts."""
-    return list(_task_predictor(model, flags).similarity(pairs))
+def similarity(
+    model: str | Path,
+    pairs: Sequence[tuple[str, str]],
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
+) -> list[Any]:
+    """For each pair {score}: what a regression head says, else the cosine of the vectors of the two texts."""
+    return list(_predictor(model, precision, flags).similarity(list(pairs)))
 
 
-def _predictor(model: str | Path) -> Predictor:
+def embed(
+    model: str | Path,
+    texts: Sequence[str],
+    pooling: Pooling | None = None,
+    normalize: bool | None = None,
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
+) -> list[Any]:
+    """For each text {embedding: its vector}. pooling: "mean" or "cls"; None, here and of normalize: as trained."""
+    from bertsmith.prediction_files.formats import plain
+
+    vectors = _predictor(model, precision, flags).embed(list(texts), pooling=pooling, normalize=normalize)
+    return [plain({"embedding": vector}) for vector in vectors]
+
+
+def _predictor(model: str | Path, precision: Precision | Auto, flags: Flags | None = None) -> Predictor:
     from bertsmith.serving.predictor import Predictor
 
-    return Predictor.load(model)
+    return Predictor.load(model, precision=precision, settings=_settings_of(model, flags))
 
 
-def _task_predictor(model: str | Path, flags: Flags | None) -> TaskPredictor:
-    from bertsmith.serving.task_predictor import TaskPredictor
-    from bertsmith.tasks.trained import load_trained
-
-    trained = load_trained(model)
-    return TaskPredictor(trained, _settings(trained, flags))
-
-
-def _settings(trained: Trained, flags: Flags | None) -> TaskConfig | None:
+def _settings_of(model: str | Path, flags: Flags | None) -> TaskConfig | None:
     """How examples are read: as the model was fine-tuned, with the flags over it; None = as it was fine-tuned."""
     if not flags:
         return None
+    from bertsmith.tasks.trained import model_folder, read_settings
+
+    return _settings(read_settings(model_folder(Path(model))), flags)
+
+
+def _settings(trained: TaskSettings | None, flags: Flags | None) -> TaskConfig | None:
+    if not flags:
+        return None
     over = config.parse_overrides(AskingConfig, flags)
-    base = AskingConfig(trained.settings.config if trained.settings else TaskConfig())
+    base = AskingConfig(trained.config if trained else TaskConfig())
     return config.build(AskingConfig, config.merge(config.to_values(base), over), lambda key: f"--{key}").task
 
 
@@ -95,75 +130,61 @@ def _settings(trained: Trained, flags: Flags | None) -> TaskConfig | None:
 
 
 def predict_file(
-    verb: Verb,
+    verb: str,
     model: str | Path,
-    source: Path,
+    source: str | Path,
+    output: str | Path,
     columns: Columns | None = None,
-    output: Path | None = None,
     flags: Flags | None = None,
-) -> list[Any]:
-    """One result for each row of a table (.csv, .tsv, .jsonl) or line of a text file, as the verb gives them.
+    precision: Precision | Auto = "fp32",
+    workers: int = 0,
+    **options: Any,
+) -> Result:
+    """A file of texts to a file of results; returns {rows errors reasons precision output}.
 
-    A row that holds no text gives {"error": why}, so that results and rows stay side by side. With `output` the results
-    are written there, one JSON a line, and [] is returned. Two texts are two columns, or stand with a tab between.
+    source: a table (.csv, .tsv, .jsonl, .parquet), or a text file with one text a line, two with a tab between. output:
+    .jsonl, .csv or .parquet, with one row for each row of `source`, in order; a row that cannot be used gives an
+    error. Both may be larger than memory. The same call again goes on where an earlier one was stopped. workers:
+    processes, 0 = one per core. options: `top_k` of fill-mask, `pooling` and `normalize` of embed.
     """
-    from bertsmith.serving.task_predictor import in_chunks
+    from bertsmith.prediction_files.job import write
 
-    asked = _texts_in(source, columns, verb)
-    predictor = _task_predictor(model, flags)
-    answers: dict[Verb, Callable[[Sequence[Any]], list[Any]]] = {
-        "classify": predictor.classify,
-        "tag": predictor.tag,
-        "answer": predictor.answer,
-        "similarity": predictor.similarity,
-    }
-    usable = [text for text in asked if not isinstance(text, Unusable)]
-    results = in_chunks(usable, answers[verb], f"predict {verb}")
-    merged = ({"error": str(text)} if isinstance(text, Unusable) else next(results) for text in asked)
-    if output is None:
-        return list(merged)
-    store.write_json_lines(output, merged)
-    unusable = len(asked) - len(usable)
-    console.say(f"{len(asked):,} results in {output}" + (f", {unusable:,} of them errors" if unusable else ""))
-    return []
+    return write(_request(verb, model, source, columns, flags, precision, workers, options), Path(output))
 
 
-class Unusable(str):
-    """Why a row cannot be asked about."""
+def predict_rows(
+    verb: str,
+    model: str | Path,
+    source: str | Path,
+    columns: Columns | None = None,
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
+    workers: int = 0,
+    **options: Any,
+) -> Iterator[Any]:
+    """The result of every row of a file as it comes, {"error": why} for one that cannot be used; as `predict_file`."""
+    from bertsmith.prediction_files.job import stream
+
+    return stream(_request(verb, model, source, columns, flags, precision, workers, options))
 
 
-def _texts_in(source: Path, columns: Columns | None, verb: Verb) -> list[Any]:
-    """The text or the two texts of every row, or why there is none. UsageError when the file holds none at all."""
-    from bertsmith.tasks.table_files import is_table
-    from bertsmith.tasks.texts import text_lines
-    from bertsmith.tasks.user_table import Columns, texts_of
+def _request(
+    verb: str,
+    model: str | Path,
+    source: str | Path,
+    columns: Columns | None,
+    flags: Flags | None,
+    precision: Precision | Auto,
+    workers: int,
+    options: dict[str, Any],
+) -> Request:
+    from bertsmith.prediction_files.job import Request
+    from bertsmith.prediction_files.verbs import VERBS
 
-    if is_table(source):
-        rows = texts_of(source, columns or Columns())
-        asked: list[Any] = [
-            Unusable(row) if isinstance(row, str) else (row.first if row.second is None else (row.first, row.second))
-            for row in rows
-        ]
-    else:
-        if columns is not None and columns != Columns():
-            raise UsageError(f"{source}: --text and --second are for tables (.csv, .tsv, .jsonl)")
-        asked = [tuple(line.split("\t")) if "\t" in line else line for line in text_lines(source)]
-    for number, text in enumerate(asked, 1):
-        _check_parts(f"{source}: row {number}", text, verb)
-    if not any(not isinstance(text, Unusable) for text in asked):
-        raise UsageError(f"{source}: holds no text")
-    return asked
-
-
-def _check_parts(place: str, text: Any, verb: Verb) -> None:
-    if isinstance(text, Unusable):
-        return
-    parts = 1 if isinstance(text, str) else len(text)
-    if verb in PAIRED and parts != 2:
-        what = "a question and its context" if verb == "answer" else "two texts"
-        raise UsageError(f"{place}: {verb} wants {what}, as columns (--text, --second) or with a tab between")
-    if verb == "tag" and parts != 1 or parts > 2:
-        raise UsageError(f"{place}: {verb} wants one text, not {parts}")
+    if verb not in VERBS:
+        raise UsageError(f"{verb}: there is no such verb{config.did_you_mean(verb, list(VERBS))}")
+    settings = _settings_of(model, flags)
+    return Request(verb, Path(model), Path(source), columns, precision, settings, options, workers)
 
 
 # --- data of a task ---
@@ -178,13 +199,14 @@ def evaluate_task(
     metrics of each and `metrics` are those of the first.
     """
     from bertsmith.tasks.evaluation import evaluate
+    from bertsmith.tasks.naming import task_for
     from bertsmith.tasks.parts import read_evaluation_counted
     from bertsmith.tasks.standard_error import standard_error
     from bertsmith.tasks.trained import load_trained
-    from bertsmith.tasks.user_table import NAME, task_for
+    from bertsmith.tasks.user_table import NAME
 
     trained = load_trained(model)
-    settings = _settings(trained, flags)
+    settings = _settings(trained.settings, flags)
     if task == NAME:
         columns = _columns(Path(model), trained, columns)
     found, _ = task_for(task, Path(data), columns)

@@ -10,6 +10,8 @@ from typing import Any
 
 from bertsmith.console import duration, render_table
 
+FIRST = 6  # numbers of a vector that are shown
+
 
 def values(result: Mapping[str, Any]) -> str:
     """A flat result as two columns; tables in it as JSON."""
@@ -100,7 +102,7 @@ def evaluation(result: Mapping[str, Any]) -> str:
 
 
 def answers(asked: Sequence[Any] | None) -> Callable[[Sequence[Any]], str]:
-    """Renders what `predict` found for each text: label, entities, answer or score; beside it the text, if given."""
+    """Renders what `predict` found for each text, a label, entities or a number; beside it the text, if given."""
 
     def render(results: Sequence[Any]) -> str:
         rows = [[*_shown(result), *([_joined(asked[i])] if asked else [])] for i, result in enumerate(results)]
@@ -123,6 +125,9 @@ def _shown(result: Any) -> list[str]:
         return [f"{result['score']:.1%}", result["answer"] or "(no answer)"]
     if "label" in result:
         return [f"{result['score']:.4g}", result["label"]]
+    if "embedding" in result:
+        vector = result["embedding"]
+        return [f"{', '.join(f'{value:.4f}' for value in vector[:FIRST])}, ... ({len(vector)} numbers)"]
     return [f"{result['score']:.4f}"]
 
 

@@ -31,6 +31,7 @@ VERBS = [
     "predict tag",
     "predict answer",
     "predict similarity",
+    "predict embed",
     "compare",
     "inspect",
     "plan",
@@ -65,7 +66,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     noting("tag", [[{"word": "a", "label": "X", "start": 0, "end": 1, "score": 0.5}]])
     noting("answer", [{"answer": "2026", "score": 0.5, "start": 3, "end": 7}])
     noting("similarity", [{"score": 0.5}])
-    noting("predict_file", [{"label": "good", "score": 0.75}, {"error": "empty"}])
+    noting("embed", [{"embedding": [0.5, -0.25]}])
+    noting("predict_file", {"rows": 2, "errors": 1})
+    noting("predict_rows", iter([{"label": "good", "score": 0.75}, {"error": "empty"}]))
     noting("evaluate_mlm", {"loss": 1.5})
     noting("evaluate_pairs", {"accuracy": 0.5})
     noting("evaluate_minimal_pairs", {"accuracy": 0.5})
@@ -228,31 +231,6 @@ def test_a_text_may_begin_with_dashes(calls: list[Any]) -> None:
     assert calls[-1][1] == ("m", ["--a.b [MASK]"])
 
 
-def test_files_in_and_out(calls: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source, target = tmp_path / "in.txt", tmp_path / "out.jsonl"
-    source.write_bytes("﻿a\tb\r\n\nc\td".encode())
-    assert run(["predict", "next-sentence", "--from", "m", "--input", str(source), "--output", str(target)]) == 0
-    assert calls[-1][1] == ("m", [("a", "b"), ("c", "d")])
-    assert [json.loads(line) for line in target.read_text().splitlines()] == [{"is_next": 0.25}]
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"a\tb\nc d\n", "in.txt:2: wants two texts with a tab between, not 1"),
-        (b"\xff\xfe", "in.txt: is not UTF-8 text"),
-        (b"\n\n", "in.txt: holds no text"),
-    ],
-)
-def test_a_bad_input_file_is_named(
-    calls: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes, message: str
-) -> None:
-    (tmp_path / "in.txt").write_bytes(data)
-    assert run(["predict", "next-sentence", "--from", "m", "--input", str(tmp_path / "in.txt")]) == 2
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
@@ -323,7 +301,7 @@ def test_python_m_works_and_a_closed_pipe_is_quiet() -> None:
 
 def test_a_terminal_without_the_characters_still_gets_valid_json() -> None:
     code = (
-        "from bertsmith import cli, pipeline; pipeline.next_sentence = lambda *a: [{'token': '今天'}]; "
+        "from bertsmith import cli, pipeline; pipeline.next_sentence = lambda *a, **o: [{'token': '今天'}]; "
         "cli.main(['predict', 'next-sentence', '--from', 'm', 'a', 'b', '--json'])"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}

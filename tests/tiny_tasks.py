@@ -52,6 +52,7 @@ def task_of(type_: Any, labels: tuple[str, ...] = (), **fields: Any) -> Task:
         "choice": ("accuracy",),
         "tagging": ("f1",),
         "answering": ("f1", "exact"),
+        "similarity": ("average_precision", "auc"),
     }[type_]
     return Task("tiny", type_, "", lambda path, skipped: [], metrics, {}, labels, **fields)
 
@@ -75,6 +76,17 @@ def scores(count: int) -> list[TextExample]:
         first = (GOOD if number % 3 else BAD)[number // 3 % 3]
         second = (GOOD if number % 3 == 2 else BAD)[number // 9 % 3]
         found.append(TextExample(f"tiny:{number}", f"the {first}", f"a {second}", float(number % 3)))
+    return found
+
+
+def alike(count: int) -> list[TextExample]:
+    """Pairs of words, and whether both are of GOOD, or both of BAD."""
+    found = []
+    for number in range(count):
+        first = (GOOD if number % 2 else BAD)[number // 2 % 3]
+        second = (GOOD if number // 6 % 2 else BAD)[number // 12 % 3]
+        label = float((first in GOOD) == (second in GOOD))
+        found.append(TextExample(f"tiny:{number}", f"the {first}", f"a {second}", label))
     return found
 
 

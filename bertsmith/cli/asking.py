@@ -1,22 +1,15 @@
-"""The verbs that ask a model: evaluate and predict."""
+"""The verbs that judge models: evaluate and compare."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from bertsmith import console
-from bertsmith.cli.common import AsJson, Model, Paths, PlainSeed, Unused, given_flags, no_flags, print_result
-from bertsmith.errors import UsageError
-
-Input = Annotated[Path | None, Parameter(name="--input", help="read the texts from a file instead, one per line")]
-Output = Annotated[Path | None, Parameter(name="--output", help="write the results there, one JSON per line")]
+from bertsmith.cli.common import AsJson, Model, Paths, PlainSeed, given_flags, no_flags, print_result
 
 evaluate = App(name="evaluate")
-predict = App(name="predict", help="Ask a model.")
 
 
 @evaluate.command(name="mlm")
@@ -107,96 +100,3 @@ def compare(
     of_task: dict[str, Any] = {"task": task, "task_data": task_data}
     result = pipeline.compare(models, data or [], pairs or [], out, seed=seed, flags=given_flags(), **of_task)
     print_result(result, as_json, rendering.comparison)
-
-
-@predict.command(name="fill-mask")
-def predict_fill_mask(
-    *texts: Annotated[str, Parameter(help="texts with [MASK]; several give a list of results")],
-    model: Model,
-    top_k: Annotated[int, Parameter(help="how many tokens for each [MASK]")] = 5,
-    input: Input = None,
-    output: Output = None,
-    seed: Unused = 0,
-    as_json: AsJson = False,
-) -> None:
-    """The likeliest tokens for every [MASK] of a text.
-
-    Example: bertsmith predict fill-mask --from run "Paris is the [MASK] of France."
-    """
-    from bertsmith import pipeline, rendering
-
-    no_flags("predict")
-    asked = asked_texts(texts, input)
-    results = pipeline.fill_mask(model, asked, top_k=top_k)
-    write_or_print(results, output, as_json, single=input is None and len(asked) == 1, text=rendering.fillings(asked))
-
-
-@predict.command(name="next-sentence")
-def predict_next_sentence(
-    *texts: Annotated[str, Parameter(help="two texts; more pairs give a list of results")],
-    model: Model,
-    input: Annotated[Path | None, Parameter(help="read pairs from a file, one per line, a tab between")] = None,
-    output: Output = None,
-    seed: Unused = 0,
-    as_json: AsJson = False,
-) -> None:
-    """How likely the second text follows the first.
-
-    Example: bertsmith predict next-sentence --from run "He was born in Paris." "He studied law there."
-    """
-    from bertsmith import pipeline, rendering
-
-    no_flags("predict")
-    pairs = _pairs(texts, input)
-    results = pipeline.next_sentence(model, pairs)
-    write_or_print(results, output, as_json, single=input is None and len(pairs) == 1, text=rendering.judgements(pairs))
-
-
-def asked_texts(texts: Sequence[str], source: Path | None) -> list[str]:
-    """The texts of the command line or the lines of a file; UsageError unless it is exactly one of the two."""
-    if bool(texts) == (source is not None):
-        raise UsageError("give texts or --input FILE, one of the two")
-    asked = list(texts) if source is None else _lines(source)
-    for text in asked:
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise UsageError(f"{text!r}: is not UTF-8 text")
-    if not asked:
-        raise UsageError(f"{source}: holds no text")
-    return asked
-
-
-def _pairs(texts: Sequence[str], source: Path | None) -> list[tuple[str, str]]:
-    asked = asked_texts(texts, source)
-    if source is None:
-        if len(asked) % 2:
-            raise UsageError(f"next-sentence wants texts in pairs, not {len(asked)}")
-        return list(zip(asked[::2], asked[1::2], strict=True))
-    pairs = []
-    for number, line in enumerate(asked, 1):
-        parts = line.split("\t")
-        if len(parts) != 2:
-            raise UsageError(f"{source}:{number}: wants two texts with a tab between, not {len(parts)}")
-        pairs.append((parts[0], parts[1]))
-    return pairs
-
-
-def _lines(source: Path) -> list[str]:
-    from bertsmith.tasks.texts import text_lines
-
-    return text_lines(source)
-
-
-def write_or_print(
-    results: list[Any], output: Path | None, as_json: bool, single: bool, text: Callable[[Any], str]
-) -> None:
-    """Results into a file, one JSON a line, or on stdout."""
-    if output is not None:
-        from bertsmith.store import write_json_lines
-
-        write_json_lines(output, results)
-        console.say(f"{len(results)} results in {output}")
-        return
-    if as_json:
-        print_result(results[0] if single else results, True, text)
-    else:
-        print_result(results, False, text)

@@ -1,62 +1,87 @@
-"""What a fine-tuned model is asked from the command line: predict classify, tag, answer and similarity."""
+"""What a model is asked from the command line: `predict`, for texts and for files of texts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from bertsmith.cli.asking import Output, asked_texts, predict
-from bertsmith.cli.common import AsJson, Model, Unused, given_flags, print_result
+from bertsmith.cli.common import AsJson, Model, Unused, given_flags, no_flags
+from bertsmith.cli.texts import (
+    NO_FILE,
+    NO_PAIRS,
+    FileFlags,
+    PairFileFlags,
+    asked_texts,
+    check_text,
+    from_file,
+    print_answers,
+    two_by_two,
+)
 from bertsmith.errors import UsageError
-
-if TYPE_CHECKING:
-    from bertsmith.predicting import Verb
-    from bertsmith.tasks.user_table import Columns
 
 Texts = Annotated[str, Parameter(help="texts; several give a list of results")]
 Pairs = Annotated[str, Parameter(help="two texts; more pairs give a list of results")]
+Precision = Annotated[
+    Literal["fp32", "bf16", "int8", "auto"],
+    Parameter(help="of the arithmetic; auto = the fastest here that changes the answers little, which is measured"),
+]
+
+predict = App(
+    name="predict",
+    help="Ask a model: about texts, or about every row of a file.",
+    help_epilogue="A file goes to a file: --input big.csv --output out.parquet. Type the line again to go on.",
+)
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class FileFlags:
-    """Where texts are read from instead of the command line, and where results go."""
+@predict.command(name="fill-mask")
+def predict_fill_mask(
+    *texts: Annotated[str, Parameter(help="texts with [MASK]; several give a list of results")],
+    model: Model,
+    top_k: Annotated[int, Parameter(help="how many tokens for each [MASK]")] = 5,
+    file: FileFlags = NO_FILE,
+    precision: Precision = "fp32",
+    seed: Unused = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The likeliest tokens for every [MASK] of a text.
 
-    input: Annotated[
-        Path | None, Parameter(help="read the texts from a table (.csv, .tsv, .jsonl) or a text file, one per line")
-    ] = None
-    text: Annotated[
-        str,
-        Parameter(show_default=False, help="column of the text, or of the question, in the table [default: guessed]"),
-    ] = ""
-    output: Output = None
+    Example: bertsmith predict fill-mask --from run "Paris is the [MASK] of France."
+    """
+    no_flags("predict fill-mask")
+    if file.input is not None:
+        from_file("fill-mask", model, file, texts, precision, as_json, top_k=top_k)
+        return
+    asked = asked_texts(texts, file)
+    from bertsmith import pipeline, rendering
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """As named, the first text first."""
-        return (self.text,)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class PairFileFlags(FileFlags):
-    """The same with a second text."""
-
-    second: Annotated[
-        str, Parameter(show_default=False, help="column of the second text, or of the context, in the table")
-    ] = ""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """As named, the first text first."""
-        return (self.text, self.second)
+    results = pipeline.fill_mask(model, asked, top_k=top_k, precision=precision)
+    print_answers(results, asked, as_json, rendering.fillings(asked))
 
 
-NO_FILE, NO_PAIRS = FileFlags(), PairFileFlags()
+@predict.command(name="next-sentence")
+def predict_next_sentence(
+    *texts: Pairs,
+    model: Model,
+    file: PairFileFlags = NO_PAIRS,
+    precision: Precision = "fp32",
+    seed: Unused = 0,
+    as_json: AsJson = False,
+) -> None:
+    """How likely the second text follows the first.
+
+    Example: bertsmith predict next-sentence --from run "He was born in Paris." "He studied law there."
+    """
+    no_flags("predict next-sentence")
+    if file.input is not None:
+        from_file("next-sentence", model, file, texts, precision, as_json)
+        return
+    pairs = two_by_two(asked_texts(texts, file), "next-sentence")
+    from bertsmith import pipeline, rendering
+
+    results = pipeline.next_sentence(model, pairs, precision=precision)
+    print_answers(results, pairs, as_json, rendering.judgements(pairs))
 
 
 @predict.command(name="classify")
@@ -65,6 +90,7 @@ def predict_classify(
     model: Model,
     pairs: Annotated[bool, Parameter(negative=(), help="the texts are pairs, two by two")] = False,
     file: PairFileFlags = NO_PAIRS,
+    precision: Precision = "fp32",
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -73,14 +99,14 @@ def predict_classify(
     Example: bertsmith predict classify --from ft-bank "my card has not arrived"
     """
     if file.input is not None:
-        _from_file("classify", model, file, texts, as_json)
+        from_file("classify", model, file, texts, precision, as_json)
         return
-    asked = asked_texts(texts, None)
-    several: Sequence[Any] = _two_by_two(asked, "--pairs") if pairs else asked
-    from bertsmith import pipeline
+    asked: Sequence[Any] = asked_texts(texts, file)
+    asked = two_by_two(asked, "--pairs") if pairs else asked
+    from bertsmith import pipeline, rendering
 
-    results = pipeline.classify(model, several, flags=given_flags())
-    _answer(results, several, file.output, as_json)
+    results = pipeline.classify(model, asked, flags=given_flags(), precision=precision)
+    print_answers(results, asked, as_json, rendering.answers(asked))
 
 
 @predict.command(name="tag")
@@ -88,6 +114,7 @@ def predict_tag(
     *texts: Texts,
     model: Model,
     file: FileFlags = NO_FILE,
+    precision: Precision = "fp32",
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -96,12 +123,13 @@ def predict_tag(
     Example: bertsmith predict tag --from ft-ner "The risk of breast cancer is raised."
     """
     if file.input is not None:
-        _from_file("tag", model, file, texts, as_json)
+        from_file("tag", model, file, texts, precision, as_json)
         return
-    asked = asked_texts(texts, None)
-    from bertsmith import pipeline
+    asked = asked_texts(texts, file)
+    from bertsmith import pipeline, rendering
 
-    _answer(pipeline.tag(model, asked, flags=given_flags()), asked, file.output, as_json)
+    results = pipeline.tag(model, asked, flags=given_flags(), precision=precision)
+    print_answers(results, asked, as_json, rendering.answers(asked))
 
 
 @predict.command(name="answer")
@@ -110,6 +138,7 @@ def predict_answer(
     model: Model,
     context: Annotated[str, Parameter(show_default=False, help="the text that holds the answer")] = "",
     file: PairFileFlags = NO_PAIRS,
+    precision: Precision = "fp32",
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -120,17 +149,16 @@ def predict_answer(
     if file.input is not None:
         if context:
             raise UsageError("--context and --input: with a file the context stands beside each question")
-        _from_file("answer", model, file, questions, as_json)
+        from_file("answer", model, file, questions, precision, as_json)
         return
-    asked = [(question, context) for question in asked_texts(questions, None)]
+    asked = [(question, context) for question in asked_texts(questions, file)]
     if not context:
         raise UsageError("answer wants --context TEXT, the text that holds the answer")
-    asked_texts([context], None)
-    from bertsmith import pipeline
+    check_text(context)
+    from bertsmith import pipeline, rendering
 
-    _answer(
-        pipeline.answer(model, asked, flags=given_flags()), [question for question, _ in asked], file.output, as_json
-    )
+    results = pipeline.answer(model, asked, flags=given_flags(), precision=precision)
+    print_answers(results, asked, as_json, rendering.answers(questions))
 
 
 @predict.command(name="similarity")
@@ -138,49 +166,51 @@ def predict_similarity(
     *texts: Pairs,
     model: Model,
     file: PairFileFlags = NO_PAIRS,
+    precision: Precision = "fp32",
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
-    """How alike two texts are: what a regression head says, else the cosine of the encoder's mean vectors.
+    """How alike two texts are: what a regression head says, else the cosine of the encoder's vectors.
 
     Example: bertsmith predict similarity --from run "A man plays a guitar." "Someone makes music."
     """
     if file.input is not None:
-        _from_file("similarity", model, file, texts, as_json)
+        from_file("similarity", model, file, texts, precision, as_json)
         return
-    asked = _two_by_two(asked_texts(texts, None), "similarity")
-    from bertsmith import pipeline
-
-    _answer(pipeline.similarity(model, asked, flags=given_flags()), asked, file.output, as_json)
-
-
-def _two_by_two(texts: Sequence[str], what: str) -> list[tuple[str, str]]:
-    if len(texts) % 2:
-        raise UsageError(f"{what} wants texts in pairs, not {len(texts)}")
-    return list(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _from_file(verb: Verb, model: str, file: FileFlags, texts: Sequence[str], as_json: bool) -> None:
-    if texts or file.input is None:
-        raise UsageError("give texts or --input FILE, one of the two")
+    asked = two_by_two(asked_texts(texts, file), "similarity")
     from bertsmith import pipeline, rendering
 
-    results = pipeline.predict_file(verb, model, file.input, _columns(*file.columns), file.output, flags=given_flags())
-    if file.output is None:
-        print_result(results, as_json, rendering.answers(None))
+    results = pipeline.similarity(model, asked, flags=given_flags(), precision=precision)
+    print_answers(results, asked, as_json, rendering.answers(asked))
 
 
-def _columns(text: str, second: str = "") -> Columns | None:
-    if not (text or second):
-        return None
-    from bertsmith.tasks.user_table import Columns
+@predict.command(name="embed")
+def predict_embed(
+    *texts: Texts,
+    model: Model,
+    pooling: Annotated[
+        Literal["mean", "cls"] | None,
+        Parameter(show_default=False, help="mean of all tokens, or the first one [default: as trained, else mean]"),
+    ] = None,
+    normalize: Annotated[
+        bool | None, Parameter(show_default=False, help="to length 1 [default: as trained, else not]")
+    ] = None,
+    file: FileFlags = NO_FILE,
+    precision: Precision = "fp32",
+    seed: Unused = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The vector of a text.
 
-    return Columns(text=text, second=second)
+    Example: bertsmith predict embed --from run --input texts.txt --output vectors.parquet
+    """
+    if file.input is not None:
+        from_file("embed", model, file, texts, precision, as_json, pooling=pooling, normalize=normalize)
+        return
+    asked = asked_texts(texts, file)
+    from bertsmith import pipeline, rendering
 
-
-def _answer(results: list[Any], asked: Sequence[Any], output: Path | None, as_json: bool) -> None:
-    from bertsmith import rendering
-    from bertsmith.cli.asking import write_or_print
-
-    text: Callable[[Any], str] = rendering.answers(asked)
-    write_or_print(results, output, as_json, single=len(asked) == 1, text=text)
+    results = pipeline.embed(
+        model, asked, pooling=pooling, normalize=normalize, flags=given_flags(), precision=precision
+    )
+    print_answers(results, asked, as_json, rendering.answers(asked))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from bertsmith import console, interrupt
-from bertsmith.cli import asking, looking, making, predicting, tuning
+from bertsmith.cli import asking, exporting, looking, making, predicting, tuning
 from bertsmith.cli.common import app, take_flags
 from bertsmith.errors import BertsmithError
 
@@ -21,6 +21,7 @@ VERBS = (
     making.prepare,
     making.pretrain,
     making.import_,
+    exporting.export,
     making.demo,
     tuning.finetune,
     tuning.evaluate,

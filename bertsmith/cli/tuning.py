@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 finetune = App(name="finetune")
 
 Task = Annotated[
-    str, Parameter(show_default=False, help="such as sst2, squad2, ner, afqmc; or table, for a table of your own")
+    str,
+    Parameter(show_default=False, help="such as sst2, squad2, ner, afqmc; or table, for your own; or sentence-pairs"),
 ]
 Of = Annotated[str, Parameter(name="--from", show_default=False, help="a run, a checkpoint or a Hugging Face folder")]
 
 Teacher = Annotated[
     str, Parameter(show_default=False, help="a run or folder fine-tuned on the task: its answers are learnt as well")
+]
+
+Validation = Annotated[
+    Path | None, Parameter(help="for sentence-pairs: pairs with scores or labels by which the model is judged")
 ]
 
 
@@ -89,6 +94,7 @@ def finetune_task(
     table: TableFlags = NO_COLUMNS,
     search: SearchFlags = ONE_RUN,
     teacher: Teacher = "",
+    validation: Validation = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -103,6 +109,10 @@ def finetune_task(
     With --teacher a small model learns from a large one that was fine-tuned before and has the same tokenizer: its
     answers count beside the labels, by --distillation.weight and --distillation.temperature.
 
+    With sentence-pairs the vectors of texts are trained, for predict embed and similarity: from pairs that belong
+    together (two columns; with labels 0 and 1, or entailment and contradiction), from pairs with scores, or from plain
+    text, one sentence on a line.
+
     Fields of the training and of the task are flags: --training.epochs 3, --task.max-length 128.
 
     Example: bertsmith finetune table --from run --data messages.csv --text text --label category --out ft
@@ -111,7 +121,7 @@ def finetune_task(
         finetune.help_print(["finetune"])
         return
     from bertsmith import pipeline, rendering
-    from bertsmith.tasks.user_table import require_name
+    from bertsmith.tasks.naming import require_name
 
     require_name(task, ("suite",))
     given: dict[str, Any] = {"--from": model, "--data": data, "--out": out}
@@ -120,6 +130,7 @@ def finetune_task(
         raise UsageError(f"finetune {task}: {missing} is missing")
     columns, chosen, flags = table.columns(), search.search(), recipe_flags(seed)
     options: dict[str, Any] = {"columns": columns, "search": chosen, "flags": flags, "teacher": teacher or None}
+    options |= {"validation": validation} if validation else {}
     result = pipeline.finetune(task, model, data, out, **options)
     print_result(result, as_json, rendering.finetuning)
 
@@ -171,7 +182,7 @@ def evaluate_task(
         evaluate.help_print(["evaluate"])
         return
     from bertsmith import pipeline, rendering
-    from bertsmith.tasks.user_table import require_name
+    from bertsmith.tasks.naming import require_name
 
     require_name(task, ("mlm", "pairs", "minimal-pairs"))
     if not model or data is None:

@@ -4,7 +4,7 @@ A config is a frozen dataclass of numbers, names, tuples and other configs. Rang
 (`Annotated[int, Field(ge=1)]`), help is `field(metadata={"help": ...})`. Nothing here knows of BERT.
 """
 
-from bertsmith.config.building import Flags, Override, build, parse_overrides
+from bertsmith.config.building import Flags, Override, build, nested, parse_overrides
 from bertsmith.config.types import all_keys, did_you_mean, fields
 from bertsmith.config.values import Values, differences, dump, flat, flat_values, line_of, merge, read, to_values
 
@@ -22,6 +22,7 @@ __all__ = [
     "flat_values",
     "line_of",
     "merge",
+    "nested",
     "parse_overrides",
     "read",
     "to_values",

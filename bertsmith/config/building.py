@@ -76,7 +76,7 @@ def parse_overrides(cls: type, flags: Mapping[str, Override]) -> Values:
             continue
         try:
             value = _parse(known[key], text) if isinstance(text, str) else convert(known[key], text)
-            values = merge(values, _nested(key, value))
+            values = merge(values, nested(key, value))
         except ValueError as error:
             mistakes.append(f"--{flag}: {error}")
     if mistakes:
@@ -110,7 +110,8 @@ def _readings(text: str, listed: bool) -> list[object]:
     return [*readings, text]
 
 
-def _nested(key: str, value: object) -> Values:
+def nested(key: str, value: object) -> Values:
+    """A value under its dotted key, as nested tables."""
     for part in reversed(key.split(".")):
         value = {part: value}
     return cast(Values, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,13 +18,14 @@ from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
 from bertsmith.data.masking import mask, token_weights
 from bertsmith.data.plans import Plans
+from bertsmith.data.positions import Positions
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.randomness import key, permutation, permute
 
 if TYPE_CHECKING:
     from bertsmith.tokenizers.tokenizer import SpecialIds
 
-MASKED_LM, PAIR = "masked_lm", "pair"
+MASKED_LM, PAIR, DISTILLATION = "masked_lm", "pair", "distillation"
 
 
 class MicroBatch(NamedTuple):
@@ -104,8 +106,24 @@ class BatchSource:
             )
         self._weights = token_weights(masking, corpus.token_counts()) if masking.rarity else None
         self._plans = Plans(corpus, self.cut, cut, self._seed, plans)
+        self._positions: Positions | None = None
         self._first_steps = [0]  # the first global step of each epoch reached so far
         self._bordered = (-1, np.zeros(0, dtype=np.int64))  # the epoch whose borders were asked for last, and they
+
+    @property
+    def period(self) -> int:
+        """Epochs after which the same sequences come again with the same masks; 0 = never."""
+        same = self.cut.plan_number(0) == self.cut.plan_number(1)  # a cut with nothing random in it
+        return math.lcm(1 if same else self.cut.config.copies, self.masking.copies)
+
+    def number_positions(self, epochs: int, first: int) -> int:
+        """From now on sequences carry the numbers of their first positions, as labels for distillation.
+
+        first: the number of the very first one. Returns that after the last one of all sequences of `epochs` epochs,
+        which come again after `period` of them.
+        """
+        self._positions = Positions(self._plans, self.period, first)
+        return self._positions.end(min(epochs, self.period))
 
     def rows_per_epoch(self, epoch: int) -> int:
         """Sequences in an epoch's plan."""
@@ -180,6 +198,8 @@ class BatchSource:
             targets[MASKED_LM] = (masked.rows, masked.labels)
         if PAIR in self.objectives:
             targets[PAIR] = (np.arange(examples.labels.size), examples.labels)
+        if self._positions is not None:
+            targets[DISTILLATION] = (np.arange(indices.size), self._positions.starts(epoch, indices))
         return MicroBatch(token_ids, examples.type_ids, examples.lengths, targets)
 
 

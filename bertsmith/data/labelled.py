@@ -17,16 +17,16 @@ from bertsmith.randomness import key, permutation
 
 LABELLED = "labelled"  # the key of the targets
 POOL = 50  # batches: as many as Hugging Face's sampler of similar lengths takes together
-Kind = Literal["sequence", "tokens", "span", "choice"]
+Kind = Literal["sequence", "tokens", "span", "choice", "pair"]
 Indices = npt.NDArray[np.int64]
 
 
 class LabelledExample(NamedTuple):
-    """sequences: what the model reads: one, or a question's choices. labels: what is wanted of it.
+    """sequences: what the model reads: one, a question's choices, or the two of a pair. labels: what is wanted of it.
 
     rows: for kind tokens the places in the sequence that have a label, (targets,); empty for the other kinds.
     labels: tokens (targets,) int64; span (1, 2) int64, first and last token in the sequence; sequence (1,) int64, or
-    float32 for a regression; choice (1,) int64.
+    float32 for a regression; choice (1,) int64; pair as its objective reads them, one row.
     """
 
     sequences: tuple[TokenSequence, ...]
@@ -149,7 +149,7 @@ class LabelledSource:
         if self.kind == "tokens":
             starts = np.cumsum(lengths) - lengths
             rows = np.concatenate([example.rows + start for example, start in zip(chosen, starts, strict=True)])
-        elif self.kind == "choice":
+        elif self.kind in ("choice", "pair"):
             groups = np.repeat(rows, [len(example.sequences) for example in chosen])
         labels = np.concatenate([example.labels for example in chosen])
         return MicroBatch(token_ids, type_ids_of(sequences), lengths, {LABELLED: (rows, labels)}, groups)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -16,12 +18,12 @@ from bertsmith.models.layout import layout_of
 
 class Encoded(NamedTuple):
     """hidden_states: (tokens, hidden), flat as the batch; pooled: (sequences, hidden), None without a pooler; kept:
-    (tokens, hidden), what went into `Encoder.kept_layer`.
+    (tokens, hidden) each, what went into the layers of `Encoder.kept_layers`, by their numbers.
     """
 
     hidden_states: Tensor
     pooled: Tensor | None
-    kept: Tensor | None = None
+    kept: Mapping[int, Tensor] = MappingProxyType({})
 
 
 class Encoder(nn.Module):
@@ -30,15 +32,15 @@ class Encoder(nn.Module):
     `layers` run in this order; those that share weights hold the same modules.
     `layers[i].compile(dynamic=True)` compiles one layer in place without changing any name. With
     `activation_checkpointing` set, training keeps only the layers' inputs and computes the rest again on the way back.
-    `attention` is the function all layers use; an export sets its own. The input of layer number `kept_layer` (from 0)
-    is given out too.
+    `attention` is the function all layers use; an export sets its own. The inputs of the layers numbered in
+    `kept_layers` (from 0) are given out too.
     """
 
     def __init__(self, config: EncoderConfig, *, pooler: bool) -> None:
         super().__init__()
         self.activation_checkpointing = False
         self.attention: AttentionFunction = device_attention
-        self.kept_layer: int | None = None
+        self.kept_layers: tuple[int, ...] = ()
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(build_layers(config))
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
@@ -47,10 +49,10 @@ class Encoder(nn.Module):
         """Encodes every token of the batch, whose positions must stay below max_positions."""
         layout = layout_of(batch.lengths, batch.token_ids.device)
         hidden_states = layout.fill_up(self.embeddings(batch.token_ids, batch.type_ids, batch.positions))
-        kept: Tensor | None = None
+        kept: dict[int, Tensor] = {}
         for number, layer in enumerate(self.layers):
-            if number == self.kept_layer:
-                kept = hidden_states[: layout.tokens]
+            if number in self.kept_layers:
+                kept[number] = hidden_states[: layout.tokens]
             if self.activation_checkpointing and self.training:
                 # The generator's state is kept and restored, so the second pass drops out the same elements.
                 hidden_states = checkpoint(layer, hidden_states, layout, self.attention, use_reentrant=False)

@@ -27,43 +27,46 @@ class Scale(NamedTuple):
 RAW = Scale(0.0, 1.0)
 
 
-def new_task_model(config: EncoderConfig, task: TaskHead, seed: int) -> Model:
+def new_task_model(config: EncoderConfig, task: TaskHead | None, seed: int) -> Model:
     """A model of this shape with random weights from the seed: fp32, on the CPU, in training mode.
 
-    UsageError when labels and kind of the task do not go together, or the config is none.
+    task: None = the encoder alone. UsageError when labels and kind of the task do not go together, or the config is
+    none.
     """
     return build_model(config, (), seed, task=task)
 
 
 def start_task_model(
-    folder: Path, task: TaskHead, seed: int, *, dropout: float | None = None, scale: Scale = RAW
+    folder: Path, task: TaskHead | None, seed: int, *, dropout: float | None = None, scale: Scale = RAW
 ) -> Model:
     """A model for a task on the encoder of a folder of any supported family: fp32, on the CPU, in training mode.
 
     Pretraining heads, and heads of kinds that are not known here, are left behind. A head of the same kind that knows
     the same labels, in whatever order, is taken over; else a new one starts from the seed, and so does a pooler that is
-    needed and not there. What is new is said. dropout: of hidden states and of attention alike; None = the folder's.
-    scale: what a regression's head that is taken over is to answer in; folders hold scores as they are.
+    needed and not there. What is new is said. task: None = the encoder alone, without a pooler. dropout: of hidden
+    states and of attention alike; None = the folder's. scale: what a regression's head that is taken over is to answer
+    in; folders hold scores as they are.
     Errors as in `load_model`, and UsageError when labels and kind of the task do not go together.
     """
     given = load_model(folder, foreign_heads=True)
     config = given.config if dropout is None else replace(given.config, dropout=dropout, attention_dropout=dropout)
     model = build_model(config, (), seed, task=task)
     weights = dict(given.named_parameters())
-    order = _label_order(given.task, task)
+    order = _label_order(given.task, task) if task else None
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if not name.startswith("heads."):
                 if name in weights:
                     parameter.copy_(weights[name])
             elif order is not None:
-                of_labels = name.startswith(f"heads.{task.kind}.output.")
+                of_labels = name.endswith(("output.weight", "output.bias"))
                 parameter.copy_(weights[name][order] if of_labels else weights[name])
     if model.encoder.pooler is not None and given.encoder.pooler is None:
         console.say(f"{folder} has no pooler: it starts from random weights")
-    if order is not None and task.regression:
-        _rescale(model, Scale(-scale.center / scale.spread, 1 / scale.spread))
-    _tell_of_head(folder, given.task, task, order is not None)
+    if task is not None:
+        if order is not None and task.regression:
+            _rescale(model, Scale(-scale.center / scale.spread, 1 / scale.spread))
+        _tell_of_head(folder, given.task, task, order is not None)
     return model
 
 

@@ -28,11 +28,27 @@ class DistillationConfig:
     relations: Weight = _told(
         0.0, "weight of the relations between queries, keys and values (MiniLMv2); widths may differ"
     )
+    hidden: Weight = _told(
+        0.0, "weight of the differences of hidden states, those of the student mapped to the teacher's width (TinyBERT)"
+    )
+    attention: Weight = _told(
+        0.0, "weight of the differences of attention scores before the softmax; wants as many heads in both (TinyBERT)"
+    )
     temperature: Annotated[float, Field(gt=0)] = _told(2.0, "by which logits are divided before they are compared")
-    positions: Literal["all", "masked"] = _told("all", "where kl and cosine are taken: at all tokens or masked ones")
+    positions: Literal["all", "masked"] = _told(
+        "all", "where kl, cosine and hidden are taken: all tokens or masked ones"
+    )
     relation_heads: Annotated[int, Field(ge=1)] = _told(12, "heads that relations are divided into, in both models")
     relation_layer: Annotated[int, Field(ge=0)] = _told(
         0, "layer of the teacher, from 1, whose relations are learnt; 0 = the last"
+    )
+    hidden_layers: tuple[int, ...] = _told(
+        (), "layers of the teacher, from 1, whose hidden states and attention the student's learn; empty = evenly"
+    )
+    cache_top_k: Annotated[int, Field(ge=0)] = _told(
+        0,
+        "the teacher's likeliest words that are kept on disk for later epochs, in place of its whole distribution; "
+        "0 = all words, and nothing is kept",
     )
     initial: Initial = _told(
         "spread",
@@ -43,12 +59,22 @@ class DistillationConfig:
     freeze_positions: bool = _told(True, "position embeddings stay those of the teacher")
 
     def check(self) -> None:
-        """UsageError when there is nothing to learn."""
-        if not (self.kl or self.cosine or self.relations):
+        """UsageError when there is nothing to learn, or a cache that would save nothing."""
+        if not (self.kl or self.inner_parts):
             raise UsageError(
-                "objectives.distillation: kl, cosine and relations are all 0, so nothing of the teacher is learnt; to "
-                'start from its weights alone set objectives.use = ["masked_lm"]'
+                "objectives.distillation: kl, cosine, relations, hidden and attention are all 0, so nothing of the "
+                'teacher is learnt; to start from its weights alone set objectives.use = ["masked_lm"]'
             )
+        if self.cache_top_k and self.inner_parts:
+            raise UsageError(
+                f"objectives.distillation.cache_top_k: {self.inner_parts[0]} asks the teacher at every step all the "
+                f"same, so a cache would save nothing; set one of the two to 0"
+            )
+
+    @property
+    def inner_parts(self) -> list[str]:
+        """The parts in use that read more of the teacher than its distribution over the vocabulary."""
+        return [name for name in ("cosine", "relations", "hidden", "attention") if getattr(self, name)]
 
 
 @dataclass(frozen=True)
@@ -64,6 +90,11 @@ class ObjectivesConfig:
     def distils(self) -> bool:
         """Whether there is a teacher."""
         return "distillation" in self.use
+
+    @property
+    def keeps_words(self) -> bool:
+        """Whether what a teacher says is kept for later epochs."""
+        return self.distils and self.distillation.cache_top_k > 0
 
     def check(self) -> None:
         """UsageError naming the key when parts contradict each other."""

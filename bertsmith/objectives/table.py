@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+
+from torch import nn
 
 from bertsmith.errors import UsageError
 from bertsmith.models.model import Model
@@ -27,8 +29,11 @@ def needed_heads(config: ObjectivesConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(heads))
 
 
-def objectives_for(config: ObjectivesConfig, student: Model, teacher: Callable[[], Model] | None) -> list[Objective]:
-    """The objectives of a run. teacher: makes the teacher, on the student's device and in its number format.
+def objectives_for(
+    config: ObjectivesConfig, student: Model, teacher: Callable[[], Model] | None, seed: int = 0
+) -> list[Objective]:
+    """The objectives of a run. teacher: makes the teacher, on the student's device and in its number format. seed: of
+    the weights that an objective brings along.
 
     UsageError when distillation is among them and there is no teacher.
     """
@@ -36,10 +41,23 @@ def objectives_for(config: ObjectivesConfig, student: Model, teacher: Callable[[
         return [OBJECTIVES[name] for name in config.use]
     if teacher is None:
         raise UsageError("objectives.use: distillation wants a teacher; name one with --teacher")
-    distillation = Distillation(config.distillation, student, teacher())
+    distillation = Distillation(config.distillation, student, teacher(), seed)
     weighted: dict[str, Objective] = {**OBJECTIVES, DISTILLATION: distillation}
     weighted[MaskedLM.name] = MaskedLM(config.distillation.mlm)
     return [weighted[name] for name in config.use]
+
+
+def distillation_in(objectives: Sequence[Objective]) -> Distillation | None:
+    """The distillation among the objectives of a run."""
+    return next((objective for objective in objectives if isinstance(objective, Distillation)), None)
+
+
+def weights_of(objectives: Sequence[Objective]) -> nn.Module | None:
+    """The weights that objectives bring along: trained with the model, and no part of it. None without any."""
+    distillation = distillation_in(objectives)
+    if distillation is None or distillation.projections is None:
+        return None
+    return nn.ModuleDict({DISTILLATION: distillation.projections})
 
 
 def without_teacher(config: ObjectivesConfig) -> ObjectivesConfig:

@@ -18,6 +18,7 @@ PIPELINES = {
     "tagging": "token-classification",
     "answering": "question-answering",
     "choice": "multiple-choice",
+    "similarity": "sentence-similarity",
 }
 CLASSES = {
     "classification": "AutoModelForSequenceClassification",
@@ -25,9 +26,15 @@ CLASSES = {
     "tagging": "AutoModelForTokenClassification",
     "answering": "AutoModelForQuestionAnswering",
     "choice": "AutoModelForMultipleChoice",
+    "similarity": "AutoModel",
 }
 RUNNABLE = ("text-classification", "token-classification")  # pipelines that every version of transformers has
 LABELS_SHOWN = 30
+POOLED = """
+texts = tokenizer(["a text", "another one"], padding=True, return_tensors="pt")
+states, mask = model(**texts).last_hidden_state, texts["attention_mask"][..., None]
+vectors = (states * mask).sum(1) / mask.sum(1)  # the mean; states[:, 0] of a model with "pooling": "cls" in task.json
+score = vectors[0] @ vectors[1] / (vectors[0].norm() * vectors[1].norm())"""
 
 
 def card(result: Mapping[str, Any], task: Task, labels: tuple[str, ...], encoder: EncoderConfig, run: Path) -> str:
@@ -90,4 +97,6 @@ def _usage(task: Task) -> str:
             'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
             f'model = {name}.from_pretrained("path/to/this/folder")'
         )
+    if task.type == "similarity":
+        code += "\n" + POOLED
     return f"```python\n{code}\n```"

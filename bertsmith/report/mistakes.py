@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from bertsmith.tasks.examples import AnswerExample, ChoiceExample, TaggedExample, TextExample
-from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Compared, Prediction, Regressed, Tagged
 
 LONGEST = 600  # characters of a text that are shown
 BINS = 10
+LEAST_MISPLACED = 0.25  # of all pairs: a cosine that stands so far from its score is a mistake
 
 
 class Mistake(NamedTuple):
@@ -29,6 +31,9 @@ class Mistake(NamedTuple):
 
 def worst_mistakes(examples: Sequence[Any], predictions: Sequence[Prediction], count: int = 25) -> list[Mistake]:
     """The mistakes that the model was surest of, or that are farthest off, the worst first."""
+    compared = [prediction for prediction in predictions if isinstance(prediction, Compared)]
+    if compared:
+        return sorted(_misplaced(examples, compared), key=lambda mistake: -mistake.weight)[:count]
     found = [
         mistake
         for example, prediction in zip(examples, predictions, strict=True)
@@ -60,6 +65,28 @@ def _mistake(example: Any, prediction: Prediction) -> Mistake | None:
         case AnswerExample(), Answered():
             return _wrong_answer(example, prediction)
     raise TypeError(f"{type(example).__name__} has no prediction of type {type(prediction).__name__}")
+
+
+def _misplaced(examples: Sequence[TextExample], predictions: Sequence[Compared]) -> Iterator[Mistake]:
+    """Pairs whose cosines stand elsewhere among all cosines than their scores among all scores; where all belong
+    together, those whose partner is not the nearest.
+    """
+    labels, cosines = [float(example.label or 0.0) for example in examples], [pair.cosine for pair in predictions]
+    if len(set(labels)) > 1:
+        places = [rankdata(values) / len(values) for values in (labels, cosines)]
+        weights = [float(weight) for weight in abs(places[0] - places[1])]
+        notes = [
+            f"nearer than {mine:.0%} of the pairs; by its score, than {wanted:.0%}"
+            for wanted, mine in zip(*places, strict=True)
+        ]
+    else:
+        weights = [pair.rank - 1.0 for pair in predictions]
+        notes = [f"{pair.rank - 1} of those it was held against are nearer" for pair in predictions]
+    for example, pair, weight, note in zip(examples, predictions, weights, notes, strict=True):
+        if weight > LEAST_MISPLACED:
+            texts = _short(example.first), _short(example.second or "")
+            truth = f"{float(example.label or 0.0):g}"
+            yield Mistake(example.name, *texts, truth, f"cosine {pair.cosine:.2f}", weight, note)
 
 
 def _wrong_tags(example: TaggedExample, prediction: Tagged) -> Mistake | None:

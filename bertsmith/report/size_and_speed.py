@@ -33,7 +33,7 @@ def sizes_and_speeds(models: Sequence[Trained], lines: Sequence[str], max_length
 
     megabytes: the weights as a file. memory_megabytes: the weights as loaded, each once however many parts use it.
     forward_megabytes: the most that a forward pass without gradients holds on top of them, over one batch of the lines
-    that are timed, the longest first and 4,096 tokens at most: every tensor that an operation gave and that is still in
+    that are timed, the longest first and 1,024 tokens at most: every tensor that an operation gave and that is still in
     use; what a kernel needs within one operation is not seen. Megabytes are 10^6 bytes.
 
     milliseconds: the median time of one line alone, from its characters to its hidden states, over up to 100 of `lines`

@@ -1,56 +1,84 @@
-"""Answers from a trained model: hidden words and next sentences, for one text or many, from any number of threads."""
+"""Answers from a trained model, for one text or many, of any length, from any number of threads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypedDict, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from bertsmith.console import warn
-from bertsmith.errors import UsageError
+from bertsmith.models.config import TaskHead
 from bertsmith.models.model import Model
-from bertsmith.tasks.forward import TokenSequence, batches, device_of, pair, require_head, single, starts_of
-from bertsmith.tasks.pairs import pair_logits
-from bertsmith.tasks.trained import load_trained
-from bertsmith.text.cleaning import clean
+from bertsmith.models.pooling import Pooling
+from bertsmith.serving import embedding, filling, labelling, pair_judging
+from bertsmith.serving.embedding import Similarity
+from bertsmith.serving.engine import Precision, first_tokens_only
+from bertsmith.serving.filling import Filling
+from bertsmith.serving.labelling import Entity, FoundAnswer, Label, Text
+from bertsmith.serving.pair_judging import Judgement
+from bertsmith.serving.precision import Auto, at_precision
+from bertsmith.tasks.finetuning_config import TaskConfig
+from bertsmith.tasks.forward import device_of
+from bertsmith.tasks.trained import Trained, load_trained
 from bertsmith.tokenizers.tokenizer import Tokenizer
 
-MASK = "[MASK]"
-HEAD_ROWS = 512  # masks that meet the vocabulary at once: bounds memory for texts that are all masks
-
-
-class Filling(TypedDict):
-    """One candidate for a `[MASK]`: its token and id, its probability, and the text with it filled in."""
-
-    token: str
-    token_id: int
-    score: float
-    text: str
-
-
-class _Hole(NamedTuple):
-    """One `[MASK]`: its text and place there (characters), the sequence that asks for it and its row there."""
-
-    text: int
-    start: int
-    sequence: int
-    row: int
+Pair = tuple[str, str]
+R = TypeVar("R")
 
 
 class Predictor:
-    """A model and its tokenizer, ready to answer. Its methods keep no state, so threads may share one Predictor."""
+    """A trained model, ready to answer. Its methods keep no state, so threads may share one Predictor.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, max_length: int) -> None:
-        self.model, self.tokenizer, self.max_length = model.eval(), tokenizer, max_length
+    Every method takes one text (or pair, a tuple) and gives its result, or a list and gives a list of results in the
+    same order. Texts are cleaned as a corpus is (Unicode form, control characters, white space). UsageError, in one
+    line, for a text that is empty, holds a NUL or half a character, and for a model without the head that is asked.
+
+    settings: how texts are read; None = as the model was fine-tuned. precision: that the model computes in.
+    """
+
+    def __init__(self, trained: Trained, settings: TaskConfig | None = None, precision: Precision = "fp32") -> None:
+        self.trained, self.settings, self.precision = trained, settings, precision
+        self._judging = trained._replace(model=first_tokens_only(trained.model.eval()))
 
     @classmethod
-    def load(cls, path: str | Path) -> Predictor:
-        """Read a run or any Hugging Face folder of a supported family. Errors as in `load_trained`."""
+    def load(
+        cls, path: str | Path, precision: Precision | Auto = "fp32", settings: TaskConfig | None = None
+    ) -> Predictor:
+        """Read a run or any Hugging Face folder of a supported family, to compute in a precision (see `at_precision`).
+
+        "auto" measures which is fastest. Errors as in `load_trained`; UsageError for a precision that there is not.
+        """
         trained = load_trained(path)
-        return cls(trained.model, trained.tokenizer, trained.max_length)
+        model, taken = at_precision(trained, precision)
+        return cls(trained._replace(model=model), settings, taken)
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        return self.trained.model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self.trained.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence the model reads, in tokens, special ones included."""
+        return self.trained.max_length
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return device_of(self.trained.model)
+
+    @property
+    def head(self) -> TaskHead | None:
+        """What the model decides; None for an encoder without a task head."""
+        return self.trained.model.task
 
     @overload
     def fill_mask(self, texts: str, top_k: int = 5) -> list[list[Filling]]: ...
@@ -59,151 +87,81 @@ class Predictor:
     def fill_mask(self, texts: str | list[str], top_k: int = 5) -> list[list[Filling]] | list[list[list[Filling]]]:
         """The most probable tokens for every `[MASK]`: per text a list with one list of `top_k` Fillings per mask.
 
-        A list of texts gives a list of such results in the same order. Texts are cleaned as a corpus is (Unicode form,
-        control characters, white space), also where they come back filled in. In a text longer than the model each mask
-        is answered from the tokens around it, as many as fit, and a warning counts such texts. Raises UsageError for a
-        text without `[MASK]`, an empty text, or one that is not valid Unicode.
+        In a text longer than the model each mask is answered from the tokens around it, as many as fit, and a warning
+        counts such texts. UsageError for a text without `[MASK]`.
         """
-        if not 1 <= top_k <= self.tokenizer.vocab_size:
-            raise UsageError(f"top_k must be between 1 and {self.tokenizer.vocab_size}, not {top_k}")
-        require_head(self.model, "masked_lm", "fill masks")
-        many = [texts] if isinstance(texts, str) else texts
-        many = [clean_text(text, index, len(many)) for index, text in enumerate(many)]
-        many = [text.replace(MASK, self.tokenizer.mask_token) for text in many]  # RoBERTa's is <mask>
-        sequences, holes = self._questions(many)
-        answers: list[list[list[Filling]]] = [[] for _ in many]
-        for hole, (scores, ids) in zip(holes, self._answers(sequences, holes, top_k), strict=True):
-            answers[hole.text].append(
-                [self._filling(many[hole.text], hole, i, p) for i, p in zip(ids, scores, strict=True)]
-            )
-        return answers[0] if isinstance(texts, str) else answers
-
-    def _questions(self, texts: Sequence[str]) -> tuple[list[TokenSequence], list[_Hole]]:
-        """The sequences to read, one for a text that fits and one for each mask of a longer text, and all masks."""
-        sequences: list[TokenSequence] = []
-        holes: list[_Hole] = []
-        room = self.max_length - 2
-        long = 0
-        for index, text in enumerate(texts):
-            ids, _, offsets = self.tokenizer.encode_with_offsets(text, specials=True)
-            masks = np.flatnonzero(ids == self.tokenizer.special.mask).tolist()
-            if not masks:
-                raise UsageError(f"{_which(index, len(texts))} has no {MASK} to fill{_hint(text)}")
-            long += len(ids) > room
-            for number, place in enumerate(masks):
-                start = max(0, min(place - room // 2, len(ids) - room))
-                if number == 0 or len(ids) > room:
-                    sequences.append(single(ids[start : start + room], self.tokenizer.special))
-                holes.append(_Hole(index, int(offsets[place, 0]), len(sequences) - 1, place - start + 1))
-        if long:
-            warn(
-                f"{long} of {len(texts)} texts are longer than the {room} tokens this model reads: "
-                f"each {MASK} there is answered from the {room} tokens around it"
-            )
-        return sequences, holes
-
-    def _answers(
-        self, sequences: list[TokenSequence], holes: list[_Hole], top_k: int
-    ) -> list[tuple[list[float], list[int]]]:
-        """Per hole the best scores and token ids. Only the rows of masks meet the vocabulary, a batch at a time."""
-        asked: list[list[int]] = [[] for _ in sequences]
-        for number, hole in enumerate(holes):
-            asked[hole.sequence].append(number)
-        found: list[tuple[list[float], list[int]]] = [([], [])] * len(holes)
-        with torch.inference_mode():
-            for chosen, batch in batches(sequences, device_of(self.model)):
-                numbers = [number for i in chosen for number in asked[i]]
-                starts = dict(zip(chosen, starts_of(batch).tolist(), strict=True))
-                rows = torch.tensor([starts[holes[number].sequence] + holes[number].row for number in numbers])
-                hidden = self.model(batch).hidden_states
-                best: list[tuple[list[float], list[int]]] = []
-                for part in hidden[rows.to(hidden.device)].split(HEAD_ROWS):
-                    logits = self.model.masked_lm(part)[:, : self.tokenizer.vocab_size]  # the rest is padding
-                    scores, ids = logits.float().softmax(-1).topk(top_k)
-                    best += zip(scores.tolist(), ids.tolist(), strict=True)
-                for number, answer in zip(numbers, best, strict=True):
-                    found[number] = answer
-        return found
-
-    def _filling(self, text: str, hole: _Hole, token_id: int, score: float) -> Filling:
-        token = self.tokenizer.id_to_token(token_id)
-        written, apart = self.tokenizer.surface(token_id)
-        before, after = text[: hole.start], text[hole.start + len(self.tokenizer.mask_token) :]
-        if not apart:  # goes on with the word before it
-            before = before.rstrip()
-        return Filling(token=token, token_id=token_id, score=score, text=before + written + after)
+        return _each(texts, str, lambda many: filling.fill(self.trained, many, top_k))
 
     @overload
-    def next_sentence(self, pairs: tuple[str, str]) -> dict[str, float]: ...
+    def next_sentence(self, pairs: Pair) -> Judgement: ...
     @overload
-    def next_sentence(self, pairs: list[tuple[str, str]]) -> list[dict[str, float]]: ...
-    def next_sentence(
-        self, pairs: tuple[str, str] | list[tuple[str, str]]
-    ) -> dict[str, float] | list[dict[str, float]]:
-        """The probability that the second text follows the first: `{"is_next": p}` for a pair, a list for a list.
+    def next_sentence(self, pairs: list[Pair]) -> list[Judgement]: ...
+    def next_sentence(self, pairs: Pair | list[Pair]) -> Judgement | list[Judgement]:
+        """The probability that the second text follows the first: `{"is_next": p}`.
 
         A pair longer than the model loses tokens from the start of the first and the end of the second text, the
-        longer one first, so that what meets stays; a warning counts such pairs. Raises UsageError when the model was
-        not trained on pairs or a text is empty or not valid Unicode.
+        longer one first, so that what meets stays; a warning counts such pairs.
         """
-        require_head(self.model, "pair", "judge pairs")
-        many = [pairs] if isinstance(pairs, tuple) else pairs
-        sequences = self._pair_sequences(many)
-        probabilities = pair_logits(self.model, sequences).softmax(-1)[:, 0].tolist()
-        results = [{"is_next": probability} for probability in probabilities]
-        return results[0] if isinstance(pairs, tuple) else results
+        return _each(pairs, tuple, lambda many: pair_judging.judge(self._judging, many))
 
-    def _pair_sequences(self, pairs: Sequence[tuple[str, str]]) -> list[TokenSequence]:
-        sequences: list[TokenSequence] = []
-        room = self.max_length - 2 - self.tokenizer.separators
-        long = 0
-        for index, texts in enumerate(pairs):
-            if isinstance(texts, str) or len(texts) != 2:
-                raise UsageError(f"pair {index + 1} must be two texts")
-            cleaned = [clean_text(text, index, len(pairs), "pair") for text in texts]
-            first, second = (self.tokenizer.encode_with_offsets(text)[0] for text in cleaned)
-            long += len(first) + len(second) > room
-            keep = _share(len(first), len(second), room)
-            first, second = first[len(first) - keep[0] :], second[: keep[1]]
-            sequences.append(pair(first, second, self.tokenizer.special, self.tokenizer.separators))
-        if long:
-            warn(
-                f"{long} of {len(pairs)} pairs are longer than the {room} tokens this model reads: "
-                "the start of the first and the end of the second text were left out"
-            )
-        return sequences
+    @overload
+    def classify(self, texts: Text) -> Label: ...
+    @overload
+    def classify(self, texts: list[str] | list[Pair] | list[Text]) -> list[Label]: ...
+    def classify(self, texts: Text | list[str] | list[Pair] | list[Text]) -> Label | list[Label]:
+        """The likeliest label of a text, or pair of texts, and its probability; of a regression its value.
+
+        What does not fit into the model is cut from the end; a warning counts such texts.
+        """
+        return _each(texts, (str, tuple), lambda many: labelling.classify(self._judging, many, self.settings))
+
+    @overload
+    def tag(self, texts: str) -> list[Entity]: ...
+    @overload
+    def tag(self, texts: list[str]) -> list[list[Entity]]: ...
+    def tag(self, texts: str | list[str]) -> list[Entity] | list[list[Entity]]:
+        """The entities of a text, by characters of the text as it was given.
+
+        Words are runs of letters and digits and single signs; characters in Chinese. A text longer than the model is
+        read in windows that overlap.
+        """
+        return _each(texts, str, lambda many: labelling.tag(self.trained, many, self.settings))
+
+    @overload
+    def answer(self, asked: Pair) -> FoundAnswer: ...
+    @overload
+    def answer(self, asked: list[Pair]) -> list[FoundAnswer]: ...
+    def answer(self, asked: Pair | list[Pair]) -> FoundAnswer | list[FoundAnswer]:
+        """The answer to a (question, context), from the context, by its characters as it was given.
+
+        A context longer than the model is read in windows that overlap.
+        """
+        return _each(asked, tuple, lambda many: labelling.answer(self.trained, many, self.settings))
+
+    @overload
+    def similarity(self, pairs: Pair, pooling: Pooling | None = None) -> Similarity: ...
+    @overload
+    def similarity(self, pairs: list[Pair], pooling: Pooling | None = None) -> list[Similarity]: ...
+    def similarity(self, pairs: Pair | list[Pair], pooling: Pooling | None = None) -> Similarity | list[Similarity]:
+        """How alike two texts are: what a regression head says, else the cosine of their vectors (see embed)."""
+        if self.head is not None and self.head.regression:
+            return _each(pairs, tuple, lambda many: [Similarity(score=label["score"]) for label in self.classify(many)])
+        return _each(pairs, tuple, lambda many: embedding.compare(self.trained, many, pooling, self.settings))
+
+    def embed(
+        self, texts: str | list[str], pooling: Pooling | None = None, normalize: bool | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The vector of a text, (hidden,) float32, or of each text of a list, (texts, hidden).
+
+        pooling: the "mean" of the last hidden states, special tokens included, or that of the first token ("cls").
+        normalize: whether each has length 1. None = as the model was trained to give vectors, else mean, not
+        normalised. A text longer than the model is cut at its end; a warning counts such texts.
+        """
+        many = [texts] if isinstance(texts, str) else texts
+        found = embedding.embed(self.trained, many, pooling, normalize, self.settings)
+        return found[0] if isinstance(texts, str) else found
 
 
-def _share(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each part are kept: the longer one is cut first."""
-    if first + second <= room:
-        return first, second
-    kept_first = min(first, max(room - second, room - room // 2))
-    return kept_first, min(second, room - kept_first)
-
-
-def clean_text(text: object, index: int, count: int, kind: str = "text") -> str:
-    """The text cleaned as a corpus is; UsageError with one line for what no tokenizer can read."""
-    where = _which(index, count, kind)
-    if not isinstance(text, str):
-        raise UsageError(f"{where} must be a string, not {type(text).__name__}")
-    if "\0" in text:
-        raise UsageError(f"{where} holds a NUL character at position {text.index(chr(0)) + 1}: is it a text?")
-    for position, character in enumerate(text):
-        if "\ud800" <= character <= "\udfff":
-            raise UsageError(
-                f"{where} is not valid Unicode: lone surrogate U+{ord(character):04X} at position {position + 1}"
-            )
-    cleaned = clean(text)
-    if not cleaned:
-        raise UsageError(f"{where} is empty" if kind == "text" else f"{where} holds an empty text")
-    return cleaned
-
-
-def _hint(text: str) -> str:
-    lowered = text.lower()
-    return f" (write it as {MASK})" if "[mask]" in lowered or "<mask>" in lowered else ""
-
-
-def _which(index: int, count: int, kind: str = "text") -> str:
-    return f"the {kind}" if count == 1 else f"{kind} {index + 1} of {count}"
+def _each(asked: Any, single: type | tuple[type, ...], answer: Callable[[list[Any]], list[R]]) -> Any:
+    """The answers to several questions, or the answer to a single one, which is of the given type."""
+    return answer([asked])[0] if isinstance(asked, single) else answer(asked)

@@ -50,7 +50,7 @@ class Assignment:
         """The config of one trial: the flags, over them its settings and its seed."""
         flags = {key.replace("-", "_"): value for key, value in self.flags.items()}
         flags |= {**trial.settings, "seed": trial.seed}
-        return finetuning_config(self.task, self.encoder.hidden_size, len(self.parts.train), flags)
+        return _config_for(self.task, self.encoder, self.parts, self.labels, flags)
 
     def request(self, chosen: Search) -> dict[str, Any]:
         """What this line asks for, as JSON; the same line again asks for the same."""
@@ -69,36 +69,56 @@ class Assignment:
 
 
 def read_assignment(
-    task: str, model: Path, data: Path, columns: Columns | None, teacher: Path | None, flags: Flags
+    task: str,
+    model: Path,
+    data: Path,
+    columns: Columns | None,
+    teacher: Path | None,
+    flags: Flags,
+    validation: Path | None = None,
 ) -> Assignment:
     """Read the data, look at the models. Arguments as in `finetuning.finetune`.
 
     Raises UsageError or BertsmithError, one line, for whatever is missing, damaged or does not fit together.
     """
     from bertsmith.models.untrusted import regular_file
+    from bertsmith.tasks import sentence_pairs, user_table
     from bertsmith.tasks.finetuning import shape_of
+    from bertsmith.tasks.naming import task_for
+    from bertsmith.tasks.pair_parts import judge_by, read_pair_parts
     from bertsmith.tasks.parts import labels_of, read_parts
     from bertsmith.tasks.table_parts import read_table_parts
     from bertsmith.tasks.trained import model_folder
-    from bertsmith.tasks.user_table import NAME, task_for
 
     start = model_folder(model)
     encoder = shape_of(start)
+    if task == sentence_pairs.NAME and teacher:
+        raise UsageError(f"--teacher: {task} is learnt from the data alone")
+    if task != sentence_pairs.NAME and validation:
+        raise UsageError(f"--validation: {task} has a validation part of its own; it is for {sentence_pairs.NAME}")
     found, columns = task_for(task, data, columns)
     early = finetuning_config(found, encoder.hidden_size, 1, flags)
-    read = read_table_parts if found.name == NAME else read_parts
-    parts = read(found, data, early.seed, early.task.validation_share)
+    readers = {user_table.NAME: read_table_parts, sentence_pairs.NAME: read_pair_parts}
+    parts = readers.get(task, read_parts)(found, data, early.seed, 0.0 if validation else early.task.validation_share)
+    if validation:
+        found, parts = judge_by(found, parts, validation)
     if not parts.validation:
         raise UsageError(f"{data}: there is nothing to validate on; task.validation_share holds some examples out")
-    final = finetuning_config(found, encoder.hidden_size, len(parts.train), flags)
+    labels = labels_of(found, parts.train)
+    final = _config_for(found, encoder, parts, labels, flags)
     fingerprints = {
         "data": store.fingerprint(_plain(parts)),
         "model": store.hash_file(regular_file(start, "model.safetensors")),
     }
-    labels = labels_of(found, parts.train)
     if teacher:
         fingerprints["teacher"] = _look_at_teacher(teacher, found, labels, start, encoder, final)
     return Assignment(found, columns, data, parts, labels, start, encoder, teacher, flags, final, fingerprints)
+
+
+def _config_for(
+    task: Task, encoder: EncoderConfig, parts: Parts, labels: tuple[str, ...], flags: Flags
+) -> FinetuningConfig:
+    return finetuning_config(task, encoder.hidden_size, len(parts.train), flags, len(labels))
 
 
 def require_teacher(asked: Sequence[str]) -> None:
@@ -125,4 +145,6 @@ def _look_at_teacher(
     from bertsmith.tokenizers.tokenizer import Tokenizer
 
     length = longest_sequence(task.type, wanted.task, longest(start, encoder.max_positions))
-    return find_teacher(path, task, head_for(task, labels), Tokenizer.load(start), length).fingerprint
+    head = head_for(task, labels)
+    assert head is not None, "who learns similarity has no teacher"
+    return find_teacher(path, task, head, Tokenizer.load(start), length).fingerprint

@@ -12,11 +12,12 @@ from typing import Any, cast
 from bertsmith import console, interrupt
 from bertsmith.tasks import tfidf
 from bertsmith.tasks.examples import AnswerExample, ChoiceExample, TaggedExample, TextExample
+from bertsmith.tasks.forward import POOL
 from bertsmith.tasks.metrics import score
-from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Compared, Prediction, Regressed, Tagged
 from bertsmith.tasks.task import Task
 
-MAJORITY, TFIDF, RANDOM = "majority", "tfidf", "random_weights"
+MAJORITY, TFIDF, RANDOM, UNTRAINED = "majority", "tfidf", "random_weights", "untrained"
 """The baselines by the name they have in results."""
 
 Guess = Callable[[Sequence[Any], Sequence[Any]], list[Prediction]]
@@ -41,10 +42,11 @@ DESCRIPTIONS = {
     MAJORITY: "the commonest answer of the training part",
     TFIDF: "TF-IDF with a linear model",
     RANDOM: "the same encoder from random weights",
+    UNTRAINED: "the encoder as it was before, mean of its tokens",
 }
 """The baselines for readers."""
 
-TITLES = {MAJORITY: "majority", TFIDF: "TF-IDF", RANDOM: "random weights"}
+TITLES = {MAJORITY: "majority", TFIDF: "TF-IDF", RANDOM: "random weights", UNTRAINED: "before training"}
 """The same in a word."""
 
 
@@ -56,6 +58,9 @@ def majority(task: Task, train: Sequence[Any], asked: Sequence[Any]) -> list[Pre
         counts = Counter(str(example.label) for example in cast(Sequence[TextExample], train))
         shares = {label: count / counts.total() for label, count in sorted(counts.items())}
         return [Classified(counts.most_common(1)[0][0], shares)] * len(asked)
+    if task.type == "similarity":
+        together = 2 * sum(float(example.label or 0.0) > 0 for example in train) >= len(train)
+        return [Compared(0.0, min(len(asked), POOL), together)] * len(asked)
     if task.type == "regression":
         values = [float(example.label) for example in train if example.label is not None]
         return [Regressed(sum(values) / max(1, len(values)))] * len(asked)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.labelled import LabelledExample
+from bertsmith.data.labelled import Kind, LabelledExample
 from bertsmith.data.sequences import TokenSequence, pair, single
 from bertsmith.errors import UsageError
-from bertsmith.models.config import TaskHead, TaskKind
+from bertsmith.models.config import TaskHead
 from bertsmith.tasks.answering import AnswerEncoder
-from bertsmith.tasks.examples import ChoiceExample, Example, TaskType, TextExample
+from bertsmith.tasks.examples import ChoiceExample, Example, TaskType, TextExample, texts_in
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.inputs import Inputs, compact
 from bertsmith.tasks.tagging import TagEncoder
@@ -23,12 +24,13 @@ from bertsmith.tokenizers.tokenizer import Tokenizer
 SCORE = "score"  # the name of a regression's one output
 TEXTS_AT_ONCE = 1024
 NO_ROWS = np.zeros(0, dtype=np.int64)
-KINDS: dict[TaskType, TaskKind] = {
+KINDS: dict[TaskType, Kind] = {
     "classification": "sequence",
     "regression": "sequence",
     "tagging": "tokens",
     "answering": "span",
     "choice": "choice",
+    "similarity": "pair",
 }
 Ids = npt.NDArray[Any]
 
@@ -55,16 +57,26 @@ class Encoded(NamedTuple):
     unplaced: int
 
 
-def head_for(task: Task, labels: Sequence[str]) -> TaskHead:
-    """The head that a task needs. labels: in the order of its outputs; read for classification and tagging."""
+def head_for(task: Task, labels: Sequence[str]) -> TaskHead | None:
+    """The head that a task needs; None where the encoder's own vectors are trained.
+
+    labels: in the order of its outputs; read for classification and tagging.
+    """
+    kind = KINDS[task.type]
+    if kind == "pair":
+        return None
     if task.type == "regression":
         return TaskHead("sequence", (SCORE,), regression=True)
     named = task.type in ("classification", "tagging")
-    return TaskHead(KINDS[task.type], tuple(labels) if named else ())
+    return TaskHead(kind, tuple(labels) if named else ())
 
 
-def encoder_for(task: Task, head: TaskHead, tokenizer: Tokenizer, max_length: int, config: TaskConfig) -> Encoder:
+def encoder_for(
+    task: Task, head: TaskHead | None, tokenizer: Tokenizer, max_length: int, config: TaskConfig
+) -> Encoder:
     """The encoder of a task's examples. max_length: tokens of a sequence, special tokens included."""
+    if head is None:
+        return PairEncoder(tokenizer, max_length, config.objective)
     if task.type == "tagging":
         return TagEncoder(tokenizer, max_length, head.labels, config.stride)
     if task.type == "answering":
@@ -153,6 +165,44 @@ class ChoiceEncoder:
     def labelled(self, example: ChoiceExample, inputs: Inputs) -> list[LabelledExample]:
         """See Encoder."""
         return [LabelledExample(inputs.sequences, NO_ROWS, np.array([example.label]))]
+
+
+class PairEncoder:
+    """Two texts as a sequence each, or one alone: `[CLS] text [SEP]`; what does not fit is cut at the end.
+
+    objective: what is trained of them (finetuning_config.LEARNT_FROM).
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int, objective: str) -> None:
+        self.tokenizer, self.max_length, self.objective = tokenizer, max_length, objective
+        self.truncated = 0
+
+    def encode(self, examples: Sequence[TextExample]) -> list[Inputs]:
+        """See Encoder."""
+        every = [texts_in(example) for example in examples]
+        ids = iter(ids_of(self.tokenizer, (text for texts in every for text in texts)))
+        found = []
+        for texts in every:
+            several = [fitted(self.tokenizer, next(ids), None, self.max_length) for _ in texts]
+            self.truncated += any(cut for _, cut in several)
+            found.append(Inputs(tuple(sequence for sequence, _ in several)))
+        return found
+
+    def labelled(self, example: TextExample, inputs: Inputs) -> list[LabelledExample]:
+        """See Encoder. Of simcse each text is an example of its own, together with itself."""
+        assert isinstance(example.label, float)
+        numbers = [_number_of(text) for text in texts_in(example)]
+        if self.objective == "simcse":
+            each = zip(inputs.sequences, numbers, strict=True)
+            return [LabelledExample((one, one), NO_ROWS, np.array([[number, number, 1]])) for one, number in each]
+        if self.objective == "cosine":
+            return [LabelledExample(inputs.sequences, NO_ROWS, np.array([example.label], dtype=np.float32))]
+        return [LabelledExample(inputs.sequences, NO_ROWS, np.array([[*numbers, int(example.label)]]))]
+
+
+def _number_of(text: str) -> int:
+    """The same for equal texts, another one for others: 63 bits of a hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest()) >> 1
 
 
 def fitted(tokenizer: Tokenizer, first: Ids, second: Ids | None, max_length: int) -> tuple[TokenSequence, bool]:

@@ -22,15 +22,15 @@ from bertsmith.tasks.decoding import decode
 from bertsmith.tasks.encoding import KINDS, Encoder, encoder_for, unknown_label
 from bertsmith.tasks.examples import Example, TaskType
 from bertsmith.tasks.finetuning_config import ANSWER_LENGTH, TaskConfig
-from bertsmith.tasks.forward import batches, device_of
+from bertsmith.tasks.forward import batches, device_of, read_ahead
 from bertsmith.tasks.metrics import score
 from bertsmith.tasks.predictions import Prediction
 from bertsmith.tasks.table import TASKS
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.trained import Trained
+from bertsmith.tasks.vectors import text_vectors
 from bertsmith.text.skipped import Skipped
 
-POOL = 512  # examples that are sorted by length together; bounds memory whatever their number
 TYPES: dict[str, TaskType] = {"tokens": "tagging", "span": "answering", "choice": "choice"}
 METRICS: dict[TaskType, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1"),
@@ -38,6 +38,7 @@ METRICS: dict[TaskType, tuple[str, ...]] = {
     "choice": ("accuracy",),
     "tagging": ("f1", "precision", "recall"),
     "answering": ("f1", "exact"),
+    "similarity": ("spearman", "pearson"),
 }
 
 
@@ -66,8 +67,8 @@ def predict(
 
     config: None = as the model was fine-tuned, or the defaults. UsageError when the model is for another kind of task.
     """
-    asking = _asking(trained, task, config)
-    return predictions(trained.model, task, asking.labels, examples, asking.encoder, asking.config)
+    asked = asking(trained, task, config)
+    return predictions(trained.model, task, asked.labels, examples, asked.encoder, asked.config)
 
 
 def evaluate(trained: Trained, task: Task, examples: Sequence[Any], config: TaskConfig | None = None) -> Evaluation:
@@ -75,32 +76,35 @@ def evaluate(trained: Trained, task: Task, examples: Sequence[Any], config: Task
 
     UsageError when the model is for another kind of task, or knows other labels than the examples have.
     """
-    asking = _asking(trained, task, config)
+    asked = asking(trained, task, config)
     if task.type == "classification":
-        _require_known(asking.labels, examples)
+        _require_known(asked.labels, examples)
     found: list[Prediction] = []
     with console.Progress(len(examples), "examples", f"evaluate {task.name}") as progress:
-        for prediction in predictions(trained.model, task, asking.labels, examples, asking.encoder, asking.config):
+        for prediction in predictions(trained.model, task, asked.labels, examples, asked.encoder, asked.config):
             found.append(prediction)
             progress.update(len(found))
-    task = task if task.labels else replace(task, labels=asking.labels)
-    return Evaluation(score(task, examples, found), found, len(examples), asking.encoder.truncated)
+    task = task if task.labels else replace(task, labels=asked.labels)
+    return Evaluation(score(task, examples, found), found, len(examples), asked.encoder.truncated)
 
 
-class _Asking(NamedTuple):
+class Asking(NamedTuple):
+    """How a model is asked about a task. labels: of the head's outputs, in the words of the task."""
+
     labels: tuple[str, ...]
     encoder: Encoder
     config: TaskConfig
 
 
-def _asking(trained: Trained, task: Task, config: TaskConfig | None) -> _Asking:
-    head = require_task(trained, task)
+def asking(trained: Trained, task: Task, config: TaskConfig | None) -> Asking:
+    """How a model is asked. config: None = as it was fine-tuned, or the defaults. UsageError as in `predict`."""
+    head = None if task.type == "similarity" else require_task(trained, task)
     if config is None:
         config = trained.settings.config if trained.settings else TaskConfig()
     length = longest_sequence(task.type, config, trained.max_length)
-    labels = labels_for(head, task)
-    encoder = encoder_for(task, replace(head, labels=labels), trained.tokenizer, length, config)
-    return _Asking(labels, encoder, config)
+    labels = labels_for(head, task) if head else ()
+    head = replace(head, labels=labels) if head else None
+    return Asking(labels, encoder_for(task, head, trained.tokenizer, length, config), config)
 
 
 def require_task(trained: Trained, task: Task) -> TaskHead:
@@ -151,11 +155,11 @@ def task_type_of(head: TaskHead) -> TaskType:
 def task_of(trained: Trained) -> Task:
     """The task that a model was fine-tuned for; of a published folder, what its head tells. UsageError without one."""
     settings, head = trained.settings, trained.model.task
-    if head is None:
-        raise UsageError(f"{trained.folder}: has no task head; fine-tune it first (bertsmith finetune)")
     if settings is not None and settings.task in TASKS:
         return TASKS[settings.task]
-    found = settings.type if settings else task_type_of(head)
+    found = settings.type if settings else task_type_of(head) if head else None
+    if found is None or (head is None and found != "similarity"):
+        raise UsageError(f"{trained.folder}: has no task head; fine-tune it first (bertsmith finetune)")
     return Task(
         name=settings.task if settings else found,
         type=found,
@@ -163,7 +167,7 @@ def task_of(trained: Trained) -> Task:
         read=_nothing,
         metrics=settings.metrics if settings else METRICS[found],
         files={},
-        labels=head.labels if found == "classification" else (),
+        labels=head.labels if head and found == "classification" else (),
         language=settings.language if settings else "en",
         by_character=bool(settings and settings.by_character),
         no_answer=settings.no_answer if settings else found == "answering",
@@ -192,15 +196,12 @@ def predictions(
 
     Raises Stopped or Interrupted between batches.
     """
-    rest = iter(examples)
-    while pool := list(islice(rest, POOL)):
-        several = encoder.encode(pool)
-        logits = task_scores(model, [sequence for inputs in several for sequence in inputs.sequences])
-        place = 0
-        for example, inputs in zip(pool, several, strict=True):
-            own = logits[place : place + len(inputs.sequences)]
-            place += len(inputs.sequences)
-            yield decode(task, labels, config, example, inputs, own)
+    for pool, several in read_ahead(examples, encoder.encode):
+        sequences = [sequence for inputs in several for sequence in inputs.sequences]
+        vectors = task.type == "similarity"
+        found = iter(text_vectors(model, sequences, config.pooling) if vectors else task_scores(model, sequences))
+        scores = [list(islice(found, len(inputs.sequences))) for inputs in several]
+        yield from decode(task, labels, config, pool, several, scores)
 
 
 def task_scores(model: Model, sequences: Sequence[TokenSequence]) -> list[npt.NDArray[np.float32]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-TaskType = Literal["classification", "regression", "choice", "tagging", "answering"]
+TaskType = Literal["classification", "regression", "choice", "tagging", "answering", "similarity"]
 
 
 class TextExample(NamedTuple):
     """One text, or a pair of texts, with a label (classification), a score (regression), or None where there is none.
+
+    Of similarity the label is a score too, or 1 for texts that belong together and 0 for texts that do not; a text
+    alone belongs with itself.
 
     name: the published id of an unlabelled row that has one, otherwise "file:line".
     """
@@ -74,6 +77,11 @@ def is_labelled(example: Example) -> bool:
             return example.tags is not None
         case AnswerExample():
             return example.impossible or bool(example.answers)
+
+
+def texts_in(example: TextExample) -> tuple[str, ...]:
+    """One text or two."""
+    return (example.first,) if example.second is None else (example.first, example.second)
 
 
 def content(example: Example) -> tuple[Any, ...]:

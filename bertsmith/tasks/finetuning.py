@@ -12,22 +12,22 @@ import numpy as np
 import torch
 
 from bertsmith import config, console, store
-from bertsmith.data.labelled import LabelledSource
+from bertsmith.data.labelled import Kind, LabelledSource
 from bertsmith.data.loader import stream
-from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.errors import BertsmithError
 from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.folder import CONFIG
 from bertsmith.models.huggingface import config_from_json
 from bertsmith.models.model import Model
 from bertsmith.models.task_models import RAW, Scale, new_task_model, start_task_model
 from bertsmith.models.untrusted import read_config, regular_file
-from bertsmith.objectives.labelled import Labelled
 from bertsmith.tasks.encoding import Encoded, encode_part, encoder_for, head_for
 from bertsmith.tasks.evaluation import longest_sequence
 from bertsmith.tasks.finetuning_config import TaskConfig
-from bertsmith.tasks.job import Job, settings_of, validation_part, validator_of
+from bertsmith.tasks.job import Job, Judge, validation_part
+from bertsmith.tasks.task_objectives import objective_of
 from bertsmith.tasks.teacher import DistillationPlan, Teacher, find_teacher
-from bertsmith.tasks.trained import FILES, longest, model_folder, require_embeddings, write_settings
+from bertsmith.tasks.trained import FILES, longest, model_folder, require_embeddings
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.training.budget import steps_for, tokens_per_step
 from bertsmith.training.checkpoint import Checkpoints
@@ -51,13 +51,14 @@ from bertsmith.training.state import State
 from bertsmith.training.work import Work, resolved_training
 
 BRIEF_OPERATIONS = 2e13  # of a whole run: a minute or so on two cores, of which measuring would take a tenth
+SIMCSE_DROPOUT = 0.1  # where a model has none (Gao et al., 2021); without it both views of a sentence are the same
 LONGEST_SHOWN = 64  # tokens of the sequences that the compiler sees first
 
 
 @dataclass(frozen=True)
 class _Start:
     """The models that training starts from and learns from. max_length: tokens of a sequence of the task. scale: of a
-    regression.
+    regression. head: None = the encoder alone is trained.
     """
 
     folder: Path
@@ -65,10 +66,15 @@ class _Start:
     tokenizer: Tokenizer
     positions: int
     max_length: int
-    head: TaskHead
+    head: TaskHead | None
     scale: Scale
     random: bool
     teacher: Teacher | None
+
+    @property
+    def kind(self) -> Kind:
+        """Of the training examples."""
+        return self.head.kind if self.head else "pair"
 
 
 def finetune_once(job: Job, start: Path, out: Path, *, random: bool = False) -> FinetuningResult:
@@ -116,7 +122,7 @@ def _look_at(job: Job, start: Path, random: bool) -> _Start:
     positions = longest(folder, shape.max_positions)
     length = longest_sequence(job.task.type, job.config.task, positions)
     head = head_for(job.task, job.labels)
-    teacher = find_teacher(job.teacher, job.task, head, tokenizer, length) if job.teacher else None
+    teacher = find_teacher(job.teacher, job.task, head, tokenizer, length) if job.teacher and head else None
     return _Start(folder, shape, tokenizer, positions, length, head, _scale_of(job), random, teacher)
 
 
@@ -160,7 +166,7 @@ def _open_run(
         examples = [one._replace(labels=((one.labels - center) / spread).astype(np.float32)) for one in examples]
     source = LabelledSource(
         examples,
-        start.head.kind,
+        start.kind,
         training.batch_size,
         plan.seed,
         device.rank,
@@ -168,7 +174,7 @@ def _open_run(
         training.micro_batch,
         job.config.task.tokens_at_once,
     )
-    validation = validation_part(job.validation, training)
+    judge = Judge(job, encoder, validation_part(job.validation, training), settings_of_task, start.scale, device)
     work = _work(job, plan, start, source, inputs, device)
     epoch = source.steps_per_epoch(0)
 
@@ -187,11 +193,11 @@ def _open_run(
         lambda step: stream(source, step, settings.steps, training.workers),
         Checkpoints(folder.checkpoints, start.tokenizer, max(start.positions, start.max_length), inputs),
         Interval(),
-        validate=validator_of(job, encoder, validation, settings_of_task, start.scale, device),
+        validate=judge,
         metrics=job.task.metrics,
         patience=job.config.task.patience,
         steps_per_epoch=epoch,
-        finish_model=lambda path: write_settings(path, settings_of(job, settings_of_task)),
+        finish_model=judge.write_settings,
         truncated=encoded.truncated,
         scale=start.scale,
     )
@@ -221,8 +227,7 @@ def _work(
 ) -> Work:
     training = plan.training
     initial = _initial_model(job, start)
-    hard = Labelled(start.head, _class_weights(job.config.task, start.head, source))
-    soft = start.teacher.objective(hard, start.scale, job.config.distillation) if start.teacher else None
+    objective = objective_of(job.config, source, start.head, start.teacher, start.scale)
     lengths = [min(LONGEST_SHOWN, start.max_length)] * min(8, training.batch_size)
     used = torch.from_numpy(source.token_ids())
     kinds = (lengths, [*lengths[1:], lengths[0] - 1], lengths[:1])
@@ -237,14 +242,14 @@ def _work(
         model = initial()
         rates = layer_rates(model, job.config.task.layer_decay) if job.config.task.layer_decay < 1 else None
         rows = rows_worth_choosing(model, used) if training.optimizer != "lamb" else None
-        objective = soft(settings.precision, device) if soft else hard
-        return prepare_state(model, [objective], training, plan.seed, settings, device, shown, rates, rows)
+        learnt = [objective(settings.precision, device)]
+        return prepare_state(model, learnt, training, plan.seed, settings, device, shown, rates, rows)
 
     def count(seconds: Sequence[float]) -> int:
         return steps_for(budgeted, LongPhaseConfig(), [source], seconds)
 
     tokens = tokens_per_step(source)
-    cost = [config.to_values(start.shape), start.head.kind, training.batch_size, int(np.log2(tokens))]
+    cost = [config.to_values(start.shape), start.kind, training.batch_size, int(np.log2(tokens))]
     weights = 6.0 * _weights_in_use(start.shape)
     if start.teacher:
         cost.append(config.to_values(start.teacher.shape))
@@ -262,21 +267,17 @@ def _weights_in_use(shape: EncoderConfig) -> int:
 
 def _initial_model(job: Job, start: _Start) -> Callable[[], Model]:
     """A function that makes the model as it is before step 1, the same one each time."""
+    dropout = _dropout(job.config.task, start.shape)
     if start.random:
-        model = new_task_model(start.shape, start.head, job.config.seed)
+        shape = replace(start.shape, dropout=dropout, attention_dropout=dropout) if dropout is not None else start.shape
+        model = new_task_model(shape, start.head, job.config.seed)
     else:
-        dropout = None if job.config.task.dropout < 0 else job.config.task.dropout
         model = start_task_model(start.folder, start.head, job.config.seed, dropout=dropout, scale=start.scale)
     return lambda: copy.deepcopy(model)
 
 
-def _class_weights(task: TaskConfig, head: TaskHead, source: LabelledSource) -> list[float] | None:
-    """Number of targets ÷ (number of classes x targets of the class): as many for each class, and 1 on average."""
-    if task.class_weights == "none":
-        return None
-    if head.regression or not head.labels:
-        raise UsageError("task.class_weights: balanced is for classification and tagging")
-    labels = np.concatenate([example.labels for example in source.examples])
-    counts = np.bincount(labels, minlength=len(head.labels))
-    present = int((counts > 0).sum())
-    return (labels.size / (present * np.maximum(counts, 1))).tolist()
+def _dropout(task: TaskConfig, shape: EncoderConfig) -> float | None:
+    """Dropout while fine-tuning; None = as the model was pretrained with."""
+    if task.dropout >= 0:
+        return task.dropout
+    return SIMCSE_DROPOUT if task.objective == "simcse" and not shape.dropout else None

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from bertsmith import config
+from bertsmith.errors import UsageError
 from bertsmith.training.config import BUDGETS, TrainingConfig
 
 if TYPE_CHECKING:
-    from bertsmith.tasks.task import Task
+    from bertsmith.tasks.task import Form, Task
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -45,13 +46,30 @@ class TaskConfig:
         1.0, "learning rate of a layer as a share of the one above it; 1 = all alike"
     )
     dropout: Annotated[float, Field(ge=-1, lt=1)] = _told(
-        -1.0, "dropout of hidden states and attention while fine-tuning; -1 = as the model was pretrained with"
+        -1.0,
+        "dropout of hidden states and attention while fine-tuning; -1 = as the model was pretrained with (simcse: 0.1"
+        " where that is 0)",
     )
     validation_share: Annotated[float, Field(gt=0, lt=1)] = _told(
         0.1, "share of the training part that is held out where the data have no validation part"
     )
     tokens_at_once: Annotated[int, Field(ge=512)] = _told(
         8192, "most tokens of one forward pass in training; a step of more is divided (same result, less memory)"
+    )
+    objective: Literal["auto", "contrastive", "simcse", "cosine"] = _told(
+        "auto",
+        "sentence-pairs: contrastive = partners are found among the other pairs of a batch; simcse = a sentence is"
+        " found again under other dropout; cosine = the cosine comes close to a score; auto = what the data allow",
+    )
+    temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = _told(
+        0.05, "sentence-pairs: cosines are divided by it in the contrastive loss; less = the nearest count for more"
+    )
+    pooling: Literal["mean", "cls"] = _told(
+        "mean", "the vector of a text: mean of its tokens, special ones included, or its first token"
+    )
+    normalize: bool = _told(False, "whether vectors of texts are given with length 1")
+    threshold: Annotated[float, Field(ge=-1, le=1)] = _told(
+        0.5, "cosine from which on two texts are said to belong together; found on training pairs that have labels"
     )
 
 
@@ -98,26 +116,68 @@ LEAST_STEPS = 300  # a handful of examples is read more often, so that there are
 MOST_EPOCHS = 3.0  # times the epochs of the width
 RATES: Mapping[str, float] = {"answering": 1.5, "tagging": 2.0}
 """Times the rate of the width: 3e-5 for SQuAD as published, and where every token has a label, more."""
+MANY_LABELS = 20
+MANY_LABELS_RATE = 2.0  # of so many each has few examples to learn from; the narrowest have no room for a larger rate
+LEARNT_FROM: Mapping[Form, tuple[str, ...]] = {
+    "texts": ("simcse",),
+    "pairs": ("contrastive", "simcse"),
+    "labelled": ("contrastive", "simcse", "cosine"),
+    "scored": ("cosine", "simcse"),
+}
+"""The objectives that data of similarity allow, first the one that is taken."""
+
+
+class _Similarity(NamedTuple):
+    """Of an objective: times the rate and the epochs of the width, the highest rate, and pairs of a batch."""
+
+    rate: float
+    epochs: float
+    batch: int
+    highest: float = 1.0
+
+
+SIMILARITY: Mapping[str, _Similarity] = {
+    "contrastive": _Similarity(1.0, 0.5, 64),
+    "simcse": _Similarity(1.5, 0.2, 64, highest=3e-5),
+    "cosine": _Similarity(1.0, 1.0, 32),
+}
+"""More pairs in a batch are more to be told apart. What dropout teaches is learnt soon, and rates above the published
+3e-5 (Gao et al., 2021) unlearn at any width what pretraining taught (docs/results.md).
+"""
 CHOICE_BATCH = 16  # questions, each with several sequences (google-research/albert: RACE)
 ANSWER_LENGTH = 384  # published for SQuAD
 
 
-def defaults_for(task: Task, width: int, examples: int) -> FinetuningConfig:
-    """What is taken for a task, an encoder `width` wide and a training part of so many examples."""
+def defaults_for(task: Task, width: int, examples: int, objective: str = "auto", labels: int = 0) -> FinetuningConfig:
+    """What is taken for a task, an encoder `width` wide and a training part of so many examples and labels.
+
+    objective: of similarity; "auto" = what the data allow.
+    """
     values = next(values for values in BY_WIDTH if width >= values.width)
     batch = CHOICE_BATCH if task.type == "choice" else BATCH
+    if task.form is not None:
+        rate, epochs, batch, highest = SIMILARITY[LEARNT_FROM[task.form][0] if objective == "auto" else objective]
+        rate = min(highest, rate * values.learning_rate)
+        values = values._replace(learning_rate=rate, epochs=max(1.0, epochs * values.epochs))
     return FinetuningConfig(
         training=TrainingConfig(
             epochs=_epochs(values, batch, examples),
             batch_size=min(batch, max(8, examples // 8)),
-            learning_rate=values.learning_rate * RATES.get(task.type, 1.0),
+            learning_rate=values.learning_rate * _rate_of(task, labels, values.width),
             warmup=0.1,
             optimizer="adamw",  # with bias correction: without it small data sets fail on some seeds
             save_every=500,
             keep=1,
             validation_sequences=100_000,
-        )
+        ),
+        task=TaskConfig(normalize=task.type == "similarity"),
     )
+
+
+def _rate_of(task: Task, labels: int, width: int) -> float:
+    """Times the rate of the width."""
+    many = task.type == "classification" and labels >= MANY_LABELS and width > 0
+    return MANY_LABELS_RATE if many else RATES.get(task.type, 1.0)
 
 
 def _epochs(values: _Values, batch: int, examples: int) -> float:
@@ -129,16 +189,30 @@ def _epochs(values: _Values, batch: int, examples: int) -> float:
 
 
 def finetuning_config(
-    task: Task, width: int, examples: int, flags: Mapping[str, config.Override] | None = None
+    task: Task, width: int, examples: int, flags: Mapping[str, config.Override] | None = None, labels: int = 0
 ) -> FinetuningConfig:
     """The defaults with flags as typed on a command line: {"training.learning_rate": "3e-5"}; a budget replaces that
-    of the defaults. UsageError with one line for each mistake.
+    of the defaults. labels: how many there are. UsageError with one line for each mistake.
     """
     flags = flags or {}
     over = config.parse_overrides(FinetuningConfig, flags)
-    base = defaults_for(task, width, examples)
+    asked = config.build(FinetuningConfig, over, lambda key: f"--{key}").task.objective
+    base = defaults_for(task, width, examples, asked, labels)
     if any(over.get("training", {}).get(name) for name in BUDGETS):
         base = replace(base, training=replace(base.training, epochs=0.0))
     built = config.build(FinetuningConfig, config.merge(config.to_values(base), over), lambda key: f"--{key}")
     built.training.check()
-    return built
+    return built if task.form is None else replace(built, task=_with_objective(built.task, task.form))
+
+
+def _with_objective(config: TaskConfig, form: Form) -> TaskConfig:
+    """The config with its objective settled; UsageError where the data do not allow it."""
+    allowed = LEARNT_FROM[form]
+    objective = allowed[0] if config.objective == "auto" else config.objective
+    if objective not in allowed:
+        raise UsageError(
+            f"--task.objective {objective}: is not for such data ({form}), from which {' or '.join(allowed)} is learnt"
+        )
+    if objective == "simcse" and config.dropout == 0:
+        raise UsageError("--task.dropout 0: simcse tells a sentence by what dropout leaves of it; use 0.1, say")
+    return replace(config, objective=objective)

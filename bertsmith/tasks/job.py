@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from bertsmith.tasks.evaluation import predictions
 from bertsmith.tasks.finetuning_config import FinetuningConfig, TaskConfig
 from bertsmith.tasks.metrics import score
 from bertsmith.tasks.task import Task
-from bertsmith.tasks.trained import TaskSettings
+from bertsmith.tasks.threshold import best_threshold, threshold_sample
+from bertsmith.tasks.trained import TaskSettings, write_settings
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import Device, eager_only
 from bertsmith.training.state import State
@@ -49,37 +50,50 @@ def validation_part(examples: list[Any], training: TrainingConfig) -> list[Any]:
     return [examples[i * len(examples) // most] for i in range(most)]
 
 
-def validator_of(
-    job: Job, encoder: Encoder, examples: Sequence[Any], task: TaskConfig, scale: Scale, device: Device
-) -> Callable[[State], dict[str, float]]:
-    """Metrics of the fp32 masters, which are what is saved; every rank scores all. scale: see FinetuningRun."""
-    described = job.task if job.task.labels else replace(job.task, labels=job.labels)
+@dataclass
+class Judge:
+    """Metrics of the fp32 masters, which are what is saved; every rank scores all.
 
-    def validate(state: State) -> dict[str, float]:
-        if not examples:
+    examples: [] = nothing is judged. settings: how examples are read; a threshold is found anew each time, where the
+    training part allows it. scale: see FinetuningRun.
+    """
+
+    job: Job
+    encoder: Encoder
+    examples: Sequence[Any]
+    settings: TaskConfig
+    scale: Scale
+    device: Device
+
+    def __call__(self, state: State) -> dict[str, float]:
+        """{} without examples, and where a signal cut it short."""
+        if not self.examples:
             return {}
+        task = self.job.task if self.job.task.labels else replace(self.job.task, labels=self.job.labels)
         stopped, found = 0.0, []
         state.model.eval()
         try:
-            with state.optimizer.masters_in_model(), raw_scores(state.model, scale), eager_only():
-                found = list(predictions(state.model, job.task, job.labels, examples, encoder, task))
+            with state.optimizer.masters_in_model(), raw_scores(state.model, self.scale), eager_only():
+                self._find_threshold(state)
+                found = self._predictions(state, self.examples)
         except (Stopped, Interrupted):
             stopped = 1.0
         state.model.train()
-        return {} if device.maximum(stopped) else score(described, examples, found)
+        return {} if self.device.maximum(stopped) else score(task, self.examples, found)
 
-    return validate
+    def _predictions(self, state: State, examples: Sequence[Any]) -> list[Any]:
+        asked = self.job.labels, examples, self.encoder, self.settings
+        return list(predictions(state.model, self.job.task, *asked))
 
+    def _find_threshold(self, state: State) -> None:
+        sample = threshold_sample(self.job.train) if self.job.task.type == "similarity" else []
+        if sample:
+            self.settings = replace(self.settings, threshold=best_threshold(sample, self._predictions(state, sample)))
 
-def settings_of(job: Job, task: TaskConfig) -> TaskSettings:
-    """What is kept beside the model, so that it can be asked as it was trained."""
-    return TaskSettings(
-        job.task.name,
-        job.task.type,
-        job.labels,
-        job.task.metrics,
-        task,
-        job.task.no_answer,
-        job.task.by_character,
-        job.task.language,
-    )
+    def write_settings(self, folder: Path) -> None:
+        """What is kept beside the model, so that it can be asked as it was trained."""
+        job = self.job
+        fields = job.task.no_answer, job.task.by_character, job.task.language
+        write_settings(
+            folder, TaskSettings(job.task.name, job.task.type, job.labels, job.task.metrics, self.settings, *fields)
+        )

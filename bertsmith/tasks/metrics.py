@@ -13,7 +13,7 @@ from bertsmith.errors import BertsmithError
 from bertsmith.tasks.examples import Example
 from bertsmith.tasks.metrics_cmrc import score_by_character
 from bertsmith.tasks.metrics_squad import score_answers
-from bertsmith.tasks.predictions import Prediction
+from bertsmith.tasks.predictions import Compared, Prediction
 from bertsmith.tasks.task import Task
 
 
@@ -39,6 +39,8 @@ def score(task: Task, examples: Sequence[Example], predictions: Sequence[Predict
             found = entities([e.tags for e in pairs[0]], [prediction.tags for prediction in pairs[1]])
         case "answering":
             found = score_by_character(*pairs) if task.by_character else score_answers(*pairs, task.no_answer)
+        case "similarity":
+            found = similarity(task.metrics, [float(example.label) for example in pairs[0]], pairs[1])
     first = {name: found[name] for name in task.metrics if name in found}
     return first | found if task.type == "answering" else first
 
@@ -71,6 +73,37 @@ def correlations(gold: Sequence[float], predicted: Sequence[float]) -> dict[str,
     if len(set(gold)) < 2 or len(set(predicted)) < 2:
         return {"pearson": 0.0, "spearman": 0.0}
     return {"pearson": _first(stats.pearsonr(gold, predicted)), "spearman": _first(stats.spearmanr(gold, predicted))}
+
+
+def similarity(metrics: Sequence[str], gold: Sequence[float], predicted: Sequence[Compared]) -> dict[str, float]:
+    """Those of `metrics` that cosines are measured by.
+
+    Of scores their correlations with the cosines. Of pairs that belong together (1) or not (0) how well the cosines
+    rank them: average precision and the area under the ROC curve; and how many are on the right side of the threshold.
+    Of texts that all belong together how often the
+    partner is the nearest, and the mean of 1 / its place among the neighbours (mean reciprocal rank).
+    """
+    cosines = [pair.cosine for pair in predicted]
+    found: dict[str, float] = {}
+    if "spearman" in metrics:
+        found |= correlations(gold, cosines)
+    if "average_precision" in metrics:
+        found |= ranking([score > 0 for score in gold], cosines)
+        right = [(score > 0) == pair.together for score, pair in zip(gold, predicted, strict=True)]
+        found["accuracy"] = sum(right) / len(right)
+    if "retrieval" in metrics:
+        found["retrieval"] = sum(pair.rank == 1 for pair in predicted) / len(predicted)
+        found["mrr"] = sum(1 / pair.rank for pair in predicted) / len(predicted)
+    return found
+
+
+def ranking(gold: Sequence[bool], scores: Sequence[float]) -> dict[str, float]:
+    """Average precision and area under the ROC curve; where all are of one class the share of true ones, and 0.5."""
+    if len(set(gold)) < 2:
+        return {"average_precision": sum(gold) / len(gold), "auc": 0.5}
+    measure = cast(Any, sklearn_metrics)
+    precision, area = measure.average_precision_score(gold, scores), measure.roc_auc_score(gold, scores)
+    return {"average_precision": float(precision), "auc": float(area)}
 
 
 def _first(result: Any) -> float:

@@ -47,4 +47,16 @@ class Answered(NamedTuple):
     best: str = ""
 
 
-Prediction = Classified | Regressed | Chosen | Tagged | Answered
+class Compared(NamedTuple):
+    """The cosine of two texts, and the place of the second one among its neighbours: 1 = none is nearer to the first.
+
+    The neighbours are the second texts of the examples that were read together, 512 at most. together: whether the two
+    are said to belong together (TaskConfig.threshold).
+    """
+
+    cosine: float
+    rank: int
+    together: bool
+
+
+Prediction = Classified | Regressed | Chosen | Tagged | Answered | Compared

@@ -9,6 +9,7 @@ from typing import Any
 
 from bertsmith import config, store
 from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.tasks.finetuning_config import FinetuningConfig
 from bertsmith.training.finished import FREE, finished_result
 
 MODEL_KIND = "model"
@@ -68,6 +69,8 @@ class SearchFolder:
         if not self.runs.is_dir():  # nothing was trained yet
             return
         before, now = config.flat_values(dict(earlier)), config.flat_values(dict(request))
+        later = {f"config.{key}": default for key, _, default, _ in config.fields(FinetuningConfig)}
+        before = {key: later[key] for key in now if key in later} | before  # fields that there were not yet
         for key in [*now, *(key for key in before if key not in now)]:
             if key in EXTENDABLE or key in KEPT_APART or before.get(key) == now.get(key):
                 continue

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+from seqeval.metrics.sequence_labeling import get_entities
 
 from bertsmith import console, store
 from bertsmith.tasks.evaluation import predict
+from bertsmith.tasks.examples import TaggedExample
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.parts import is_labelled, read_part
 from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
@@ -30,6 +33,9 @@ LABEL_FILES = {
 }
 """GLUE's file of each task."""
 
+CLUE_VERSIONS = {"tnews": "tnews11", "cluewsc": "cluewsc11", "c3": "c311", "ocnli": "ocnli_50k"}
+"""What CLUE 1.1 calls the tasks whose test part is not that of 1.0; the others go by their name."""
+
 OTHER_PARTS = {("mnli", "test-mismatched"): "MNLI-mm.tsv"}
 STSB_RANGE = (0.0, 5.0)
 
@@ -50,7 +56,8 @@ def unlabelled_parts(task: Task, data: Path, test: Sequence[Any]) -> list[Unlabe
     """
     if not test or any(is_labelled(example) for example in test):
         return []
-    parts = [Unlabelled(task, LABEL_FILES.get(task.name, f"{task.name}.jsonl"), test)]
+    clue = f"{CLUE_VERSIONS.get(task.name, task.name)}_predict.json"
+    parts = [Unlabelled(task, LABEL_FILES.get(task.name, clue), test)]
     for (name, part), file in OTHER_PARTS.items():
         if name == task.name and part in task.files and data.is_dir():
             parts.append(Unlabelled(task, file, read_part(task, data, part)))
@@ -65,7 +72,8 @@ def write_submission(trained: Trained, part: Unlabelled, settings: TaskConfig, f
     """Answer a test part and write the file into the folder; returns its path."""
     console.say(f"answers to {len(part.examples):,} test examples of {part.task.name}")
     predictions = list(predict(trained, part.task, part.examples, settings))
-    render = glue_file if part.file.endswith(".tsv") else json_lines
+    by_type = answers_file if part.task.type == "answering" else json_lines
+    render = glue_file if part.file.endswith(".tsv") else by_type
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / part.file
     store.write_atomic(path, render(part.task, part.examples, predictions).encode())
@@ -88,12 +96,20 @@ def glue_file(task: Task, examples: Sequence[Any], predictions: Sequence[Predict
     return "\n".join(lines) + "\n"
 
 
+def answers_file(task: Task, examples: Sequence[Any], predictions: Sequence[Prediction]) -> str:
+    """One object, {question id: answer}, as the servers of SQuAD and of CLUE's reading tasks take it."""
+    answers = {
+        example.name: cast(Answered, prediction).text for example, prediction in zip(examples, predictions, strict=True)
+    }
+    return json.dumps(answers, ensure_ascii=False, indent=1) + "\n"
+
+
 def json_lines(task: Task, examples: Sequence[Any], predictions: Sequence[Prediction]) -> str:
     """One object per example: its id and what was answered, as CLUE's servers take it."""
     lines = []
     for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
         name = _id_of(example, number)
-        lines.append(json.dumps({"id": name, **_ANSWERS[type(prediction)](prediction)}, ensure_ascii=False))
+        lines.append(json.dumps({"id": name, **_answer(example, prediction)}, ensure_ascii=False))
     return "\n".join(lines) + "\n"
 
 
@@ -102,10 +118,24 @@ def _id_of(example: Any, number: int) -> str | int:
     return number if ":" in example.name else example.name
 
 
-_ANSWERS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    Classified: lambda prediction: {"label": prediction.label},
-    Regressed: lambda prediction: {"score": prediction.value},
-    Chosen: lambda prediction: {"label": prediction.choice},
-    Tagged: lambda prediction: {"tags": list(prediction.tags)},
-    Answered: lambda prediction: {"answer": prediction.text},
-}
+def _answer(example: Any, prediction: Prediction) -> dict[str, Any]:
+    match prediction:
+        case Classified(label, _):
+            return {"label": label}
+        case Regressed(value):
+            return {"score": value}
+        case Chosen(choice, _):
+            return {"label": choice}
+        case Tagged(tags, _):
+            return {"tags": list(tags)} if example.spaced else {"label": _by_character(example, tags)}
+        case _:
+            raise TypeError(f"{type(prediction).__name__} has a file of another form")
+
+
+def _by_character(example: TaggedExample, tags: Sequence[str]) -> dict[str, dict[str, list[list[int]]]]:
+    """{type: {entity: [[first, last]]}}: CLUENER's form, of words that are the characters of their text."""
+    found: dict[str, dict[str, list[list[int]]]] = {}
+    for kind, first, last in get_entities(list(tags)):
+        entity = "".join(example.words[first : last + 1])
+        found.setdefault(kind, {}).setdefault(entity, []).append([first, last])
+    return found

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import regex
 
-from bertsmith.tasks.examples import AnswerExample, ChoiceExample, TaggedExample, TextExample
-from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.decoding import ranked
+from bertsmith.tasks.examples import AnswerExample, ChoiceExample, TaggedExample, TextExample, texts_in
+from bertsmith.tasks.forward import POOL
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Compared, Prediction, Regressed, Tagged
 from bertsmith.tasks.task import Task
+from bertsmith.tasks.threshold import best_threshold, threshold_sample
 
 ROUNDS = 30  # passes of the solver; more change the figures by less than their standard error
 MANY = 1000  # examples from which on a word that occurs in one of them alone is left out
@@ -32,6 +35,7 @@ def guess(task: Task) -> Callable[[Sequence[Any], Sequence[Any]], list[Predictio
         "choice": text.choose,
         "tagging": text.tag,
         "answering": text.answer,
+        "similarity": text.compare,
     }[task.type]
 
 
@@ -107,6 +111,12 @@ class _Text:
             start = stop
         return found
 
+    def compare(self, train: Sequence[TextExample], asked: Sequence[TextExample]) -> list[Prediction]:
+        """The cosine of the features of both texts; nothing is learnt but weights and a threshold."""
+        vectorizer = self.vectorizer([text for example in train for text in texts_in(example)])
+        known = threshold_sample(train)
+        return _cosines(vectorizer, asked, best_threshold(known, _cosines(vectorizer, known, 0.0)))
+
     def tag(self, train: Sequence[TaggedExample], asked: Sequence[TaggedExample]) -> list[Prediction]:
         """Logistic regression for each word, over the word, its ends and its neighbours."""
         from sklearn.feature_extraction import FeatureHasher
@@ -139,6 +149,15 @@ class _Text:
             text = example.context[start:stop]
             found.append(Answered(text, start, stop, float(near.max()), -float(near.max()), text))
         return found
+
+
+def _cosines(vectorizer: Any, pairs: Sequence[TextExample], threshold: float) -> list[Any]:
+    vectors = vectorizer.transform([text for pair in pairs for text in texts_in(pair)])  # of length 1
+    found: list[Compared] = []
+    for start in range(0, len(pairs), POOL):
+        own = vectors[2 * start : 2 * (start + POOL)]
+        found += ranked((own[::2] @ own[1::2].T).toarray(), threshold)
+    return found
 
 
 def _trimmed(text: str, start: int, stop: int) -> tuple[int, int]:

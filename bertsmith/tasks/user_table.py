@@ -14,7 +14,6 @@ from bertsmith import console
 from bertsmith.config import did_you_mean
 from bertsmith.errors import UsageError
 from bertsmith.tasks.examples import TextExample
-from bertsmith.tasks.table import TASKS
 from bertsmith.tasks.table_files import KINDS, Row, Rows, read_rows
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.texts import tell
@@ -34,7 +33,7 @@ PAIRS = (
 )
 LABELS = (
     *("label", "labels", "category", "class", "intent", "sentiment", "target", "topic", "score", "rating", "stars"),
-    *("tag", "polarity", "gold_label", "label_text", "类别", "标签", "情感"),
+    *("tag", "polarity", "gold_label", "label_text", "is_duplicate", "similarity", "类别", "标签", "情感"),
 )
 PARTS = {
     "train": ("train", "training"),
@@ -54,24 +53,6 @@ class Columns:
     second: str = ""
     label: str = ""
     regression: bool | None = None
-
-
-def task_for(name: str, data: Path, asked: Columns | None = None, labelled: bool = True) -> tuple[Task, Columns | None]:
-    """A task by its name, with the columns where it is a table. UsageError with the nearest name when there is none."""
-    if name == NAME:
-        return open_table(data, asked or Columns(), labelled)
-    if asked is not None and asked != Columns():
-        raise UsageError(f"--text, --second, --label and --regression are for tables; {name} has columns of its own")
-    require_name(name)
-    return TASKS[name], None
-
-
-def require_name(name: str, also: Sequence[str] = ()) -> None:
-    """UsageError, with the nearest name, unless there is such a task. also: what else may have been meant."""
-    if name not in TASKS and name != NAME:
-        known = [NAME, *TASKS]
-        near = did_you_mean(name, [*also, *known]) or f"; there are {', '.join(known)}"
-        raise UsageError(f"{name}: there is no such task{near}")
 
 
 def open_table(data: Path, asked: Columns, labelled: bool = True) -> tuple[Task, Columns]:
@@ -120,7 +101,7 @@ def settle(rows: Rows, asked: Columns, labelled: bool = True) -> Columns:
         if name and name not in rows.columns:
             near = did_you_mean(name, rows.columns)
             raise UsageError(
-                f"{rows.path}: has no column {name!r} (--{flag}){near or f'; its columns: {_listed(rows)}'}"
+                f"{rows.path}: has no column {name!r} (--{flag}){near or f'; its columns: {listed(rows)}'}"
             )
     named = [name for name in (asked.text, asked.second, asked.label) if name]
     if len(set(named)) < len(named):
@@ -143,7 +124,8 @@ def settle(rows: Rows, asked: Columns, labelled: bool = True) -> Columns:
     return replace(columns, regression=bool(columns.regression))
 
 
-def _listed(rows: Rows) -> str:
+def listed(rows: Rows) -> str:
+    """The columns, for messages."""
     return ", ".join(rows.columns[:12]) + (", ..." if len(rows.columns) > 12 else "")
 
 
@@ -156,7 +138,7 @@ def _guess_label(rows: Rows, asked: Columns, labelled: bool) -> str:
     different = {name: len({str(row.values.get(name)) for row in rows.rows}) for name in free}
     few = {name: n for name, n in different.items() if 2 <= n <= max(2, MOST_LABELS * len(rows.rows))}
     if not few:
-        raise UsageError(f"{rows.path}: which column holds the label? name it with --label ({_listed(rows)})")
+        raise UsageError(f"{rows.path}: which column holds the label? name it with --label ({listed(rows)})")
     return min(few, key=lambda name: few[name])
 
 
@@ -170,24 +152,26 @@ def _guess_texts(rows: Rows, columns: Columns) -> Columns:
     usual = next((lowered[name] for name in TEXTS if name in lowered), "")
     if usual:
         return replace(columns, text=usual)
-    lengths = {name: _mean_length(rows.rows, name) for name in free}
+    lengths = {name: mean_length(rows.rows, name) for name in free}
     if not lengths or max(lengths.values()) == 0:
-        raise UsageError(f"{rows.path}: which column holds the text? name it with --text ({_listed(rows)})")
+        raise UsageError(f"{rows.path}: which column holds the text? name it with --text ({listed(rows)})")
     return replace(columns, text=max(lengths, key=lambda name: lengths[name]))
 
 
-def _mean_length(rows: Sequence[Row], name: str) -> float:
+def mean_length(rows: Sequence[Row], name: str) -> float:
+    """Characters of a column, on average; 0 where it holds no text."""
     texts = [value for row in rows[:1000] if isinstance(value := row.values.get(name), str)]
     return sum(map(len, texts)) / max(1, len(texts))
 
 
 def _are_scores(rows: Rows, column: str) -> bool:
     """Whether all values are numbers and at least one has decimals."""
-    values = [_number(row.values.get(column)) for row in rows.rows if row.values.get(column) not in (None, "")]
+    values = [number_in(row.values.get(column)) for row in rows.rows if row.values.get(column) not in (None, "")]
     return all(v is not None for v in values) and any(v is not None and math.isfinite(v) and v % 1 for v in values)
 
 
-def _number(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
+    """A cell as a number, which may not be finite; None where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -207,10 +191,10 @@ def read_examples(path: Path, skipped: Skipped, columns: Columns) -> list[TextEx
     rows = read_rows(path, skipped)
     for name in filter(None, (columns.text, columns.second, columns.label)):
         if name not in rows.columns and name != columns.label:
-            raise UsageError(f"{path}: has no column {name!r}; its columns: {_listed(rows)}")
+            raise UsageError(f"{path}: has no column {name!r}; its columns: {listed(rows)}")
     if columns.label and columns.label not in rows.columns:
         console.say(f"{path}: has no column {columns.label!r}: its rows have no labels")
-    numeric = all(_number(row.values.get(columns.label)) is not None for row in rows.rows if _filled(row, columns))
+    numeric = all(number_in(row.values.get(columns.label)) is not None for row in rows.rows if _filled(row, columns))
     examples = []
     for row in rows.rows:
         example = _example(row, columns, numeric)
@@ -242,7 +226,7 @@ def _example(row: Row, columns: Columns, numeric: bool) -> TextExample | str:
         return f"column {columns.label!r} is neither text nor a number"
     found: str | float | None = None
     if columns.regression and _filled(row, columns):
-        found = _number(label)
+        found = number_in(label)
         if found is None or not math.isfinite(found):
             return "the score is not a finite number"
     elif label is not None and not columns.regression:

@@ -7,6 +7,7 @@ what stands between plain spaces, for WordPiece also one Han character.
 from __future__ import annotations
 
 import re
+import threading
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ class ChunkCache(dict[str, int], ABC):
 
     def __init__(self) -> None:
         super().__init__()
+        self.lock = threading.Lock()  # a chunk and its ids come in several steps: one thread at a time
         self._share = 1.0
         self._forget()
 
@@ -104,10 +106,11 @@ class WordChunks(ChunkCache):
 
     def look_up(self, chunks: Sequence[str]) -> ChunkIds:
         """The ids of a row of chunks, laid end to end."""
-        numbers = self._number(chunks)
-        rows, ends, _ = self._rows(numbers)
-        ids = np.frombuffer(self._ids, np.uint32)[rows]
-        return ChunkIds(ids, ends, np.frombuffer(self._han, np.uint8)[numbers].astype(bool))
+        with self.lock:
+            numbers = self._number(chunks)
+            rows, ends, _ = self._rows(numbers)
+            ids = np.frombuffer(self._ids, np.uint32)[rows]
+            return ChunkIds(ids, ends, np.frombuffer(self._han, np.uint8)[numbers].astype(bool))
 
 
 class ChunkIds:
@@ -140,8 +143,9 @@ class PlacedChunks(ChunkCache):
     def look_up(self, chunks: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of chunks laid end to end: ids (tokens,) uint32, places (tokens,) int64 in characters of the whole,
         word starts (tokens,) uint8, and where each chunk's ids end (chunks,) int64."""
-        rows, ends, sizes = self._rows(self._number(chunks))
         lengths = np.fromiter(map(len, chunks), np.int64, len(chunks))
-        places = np.frombuffer(self._places, np.uint32)[rows] + np.repeat(np.cumsum(lengths) - lengths, sizes)
-        word_starts = np.frombuffer(self._word_starts, np.uint8)[rows]
-        return np.frombuffer(self._ids, np.uint32)[rows], places, word_starts, ends
+        with self.lock:
+            rows, ends, sizes = self._rows(self._number(chunks))
+            places = np.frombuffer(self._places, np.uint32)[rows] + np.repeat(np.cumsum(lengths) - lengths, sizes)
+            word_starts = np.frombuffer(self._word_starts, np.uint8)[rows]
+            return np.frombuffer(self._ids, np.uint32)[rows], places, word_starts, ends

@@ -16,6 +16,7 @@ from bertsmith.training.update_rules import Buffers, FusedAdam, Lamb, Piece, Upd
 
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary of the flat fp32 buffers
 MOMENTS = ("exp_avg", "exp_avg_sq")
+WEIGHT = "weight"
 
 
 class Optimizer:
@@ -33,15 +34,24 @@ class Optimizer:
         dtype: torch.dtype,
         rates: Mapping[str, float] | None = None,
         rows: Mapping[str, Tensor] | None = None,
+        beside: nn.Module | None = None,
     ) -> None:
         """rates: times the learning rate, by parameter name; those not named, and all when None, have 1.
 
         rows: of an embedding, by parameter name, those that are trained alone (see chosen_rows); not for LAMB, whose
         rates are those of whole tensors.
+
+        beside: what is trained with the model and is no part of it; its names are none of the model's.
         """
         assert not rows or config.optimizer != "lamb"
         self.config = config
         decayed, excluded = split_parameters(model, config)
+        self._beside = [name for name, _ in beside.named_parameters()] if beside is not None else []
+        if beside is not None:
+            decayed, excluded = (
+                [*of_model, *others]
+                for of_model, others in zip((decayed, excluded), split_parameters(beside, config), strict=True)
+            )
         self._parameters = dict(decayed + excluded)
         self._chosen = {name: ChosenRows(model, name, chosen, dtype) for name, chosen in (rows or {}).items()}
         self._shapes = {name: p.shape for name, p in self._parameters.items()}
@@ -121,20 +131,27 @@ class Optimizer:
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """Both moments by name, for a checkpoint: `exp_avg.PARAMETER` and `exp_avg_sq.PARAMETER`."""
-        return {
+        """What a checkpoint keeps beside the model, by name: both moments, `exp_avg.PARAMETER` and
+        `exp_avg_sq.PARAMETER`, and the weights that are no part of the model, `weight.PARAMETER`.
+        """
+        moments = {
             f"{moment}.{name}": view for moment in MOMENTS for name, view in self.views(getattr(self, moment)).items()
         }
+        masters = self.views(self.masters)
+        return moments | {f"{WEIGHT}.{name}": masters[name] for name in self._beside}
 
-    def restore(self, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
-        """Take the values of a checkpoint. They are copied: memory-mapped tensors are not aligned as ours are."""
+    def restore(self, weights: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> None:
+        """Take the values of a checkpoint: the model's weights, and what `state` gave. They are copied: memory-mapped
+        tensors are not aligned as ours are.
+        """
         for name, view in self.views(self.masters).items():
-            view.copy_(self._trained(name, weights[name]))
+            if name not in self._beside:
+                view.copy_(self._trained(name, weights[name]))
         for name, chosen in self._chosen.items():
             chosen.whole.copy_(weights[name])
             chosen.shown.copy_(weights[name])
         for name, view in self.state().items():
-            view.copy_(moments[name])
+            view.copy_(beside[name])
         self.forget_gradients()
         self._update_model()
 
@@ -164,7 +181,7 @@ class Optimizer:
 
     def _tensors_of(self, model: Model, name: str) -> list[slice]:
         """Where a parameter's tensors as published lie: query, key and value are one parameter here, three there."""
-        pieces = len(model.family.names.translate(name, model.config))
+        pieces = 1 if name in self._beside else len(model.family.names.translate(name, model.config))
         start, size = self._places[name], self._parameters[name].numel() // pieces
         return [slice(start + piece * size, start + (piece + 1) * size) for piece in range(pieces)]
 

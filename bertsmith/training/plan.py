@@ -51,6 +51,11 @@ class PretrainingPlan:
             raise UsageError(f"objectives.use: is empty; name at least one of {', '.join(OBJECTIVES)}")
         if "pair" in self.objectives.use and not self.cut.makes_pairs:
             raise UsageError(f'objectives.use: "pair" needs a cut that makes pairs, not cut.name = "{self.cut.name}"')
+        if self.objectives.keeps_words and not self.masking.copies:
+            raise UsageError(
+                "objectives.distillation.cache_top_k: masking.copies is 0, so every epoch has masks of its own and "
+                "nothing would ever be read twice; set masking.copies to 1 or more"
+            )
         if self.longest > self.model.max_positions:
             key = "cut.length" if self.cut.length == self.longest else "long_phase.length"
             raise UsageError(f"{key}: {self.longest} is more than model.max_positions = {self.model.max_positions}")

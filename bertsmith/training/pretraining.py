@@ -29,6 +29,7 @@ from bertsmith.training.pretraining_run import PretrainingResult, PretrainingRun
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.setup import build_state
 from bertsmith.training.student import load_teacher
+from bertsmith.training.teacher_cache import open_cache
 from bertsmith.training.validation import Baselines, Validation, probe_batches
 from bertsmith.training.work import Work, resolved_training
 
@@ -111,6 +112,7 @@ def _open_run(
     plan = resolved(plan, settings)
     training = plan.training
     ends = phase_ends(training.steps, plan.long_phase)
+    cache = open_cache(plan, sources, ends, state, folder, device, fresh=record is None)
     baselines = Baselines(text, plan.masking.rarity)
     validation = Validation(plan, validation_text, baselines, device)
     if not validation.sequences:
@@ -125,6 +127,8 @@ def _open_run(
         Interval(),
         validation=validation,
         baselines=baselines,
+        cache=None if cache is None else cache.file,
+        other_bytes=0 if cache is None else cache.missing_bytes,
     )
     run.require_space()
     run.restore()

@@ -7,6 +7,7 @@ from typing import Any
 
 from bertsmith import console, store
 from bertsmith.models.huggingface import remarks
+from bertsmith.objectives.teacher_cache import TeacherCache
 from bertsmith.training.checkpoint import write_model
 from bertsmith.training.run import MODEL_KIND, Run, peak_memory, speed_in_words
 from bertsmith.training.validation import Baselines, Validation, interval
@@ -30,10 +31,11 @@ class PretrainingResult:
 
 @dataclass
 class PretrainingRun(Run):
-    """validation: {} where the corpus has no validation part."""
+    """cache: of what a teacher said, None without one; a finished run has no more use for it."""
 
     validation: Validation = field(kw_only=True)
     baselines: Baselines = field(kw_only=True)
+    cache: TeacherCache | None = None
 
     @property
     def _validation_interval(self) -> int:
@@ -70,6 +72,11 @@ class PretrainingRun(Run):
             if own:
                 console.say(f"step {self.state.step}: validation on {name}: {in_words(own)}")
 
+    def _save(self) -> None:
+        if self.cache is not None:  # first: what a checkpoint was trained on is there whenever the checkpoint is
+            self.cache.flush()
+        super()._save()
+
     def _finish(self) -> dict[str, Any]:
         """The model is written from the fp32 masters."""
         state = self.state
@@ -85,6 +92,8 @@ class PretrainingRun(Run):
 
     def _write_model(self, result: dict[str, Any]) -> dict[str, Any]:
         made_by = self.checkpoints
+        if self.cache is not None:
+            self.cache.remove()
         with store.writing(self.folder.model, MODEL_KIND, made_by.fingerprints) as partial:
             write_model(self.state, made_by.tokenizer, made_by.max_length, partial)
         self.folder.write_result(result)

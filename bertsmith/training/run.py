@@ -51,6 +51,8 @@ class Run(ABC):
     """Tokens a second of the best interval so far; infinite once it was said that a later one is far slower."""
     models: float = 1.0
     """Models, in fp32, that lie in the folder beside the checkpoints when most is there."""
+    other_bytes: int = 0
+    """What else the run has yet to write."""
     saves_last: bool = True
     """Whether the last step has a checkpoint as any other that is due."""
 
@@ -79,8 +81,8 @@ class Run(ABC):
         """Try to write, and see that all checkpoints and the model fit, before the first step."""
         size = self.state.optimizer.masters.numel()
         copies = BYTES_PER_PARAMETER * (self.training.keep + 1) + 4 * self.models
-        needed = int(size * copies) + SPARE_BYTES - store_size(self.folder)
-        self.device.on_main(lambda: store.require_space(self.folder.path, max(needed, 0)))
+        needed = max(int(size * copies) + SPARE_BYTES - store_size(self.folder), 0) + self.other_bytes
+        self.device.on_main(lambda: store.require_space(self.folder.path, needed))
 
     def train(self) -> dict[str, Any]:
         """Go on to the end; Stopped or Interrupted, with a checkpoint saved, when a signal asks for it.

@@ -29,6 +29,7 @@ class RunFolder:
         self.best = path / "best"
         self.model = path / "model"
         self.plans = path / ".plans"
+        self.teacher_cache = path / ".teacher-cache"
 
     def refuse_foreign(self) -> None:
         """UsageError when the folder holds something that is no run."""
@@ -91,12 +92,26 @@ def refuse_other(path: Path, record: Record, plan: Plan, inputs: Mapping[str, st
                 f"{path}: was started with another {name}; type the line as it was or choose another --out"
             )
     now = plan.values()
-    for key in config.differences(record.asked, now):
+    asked = _completed(record.asked, plan)
+    for key in config.differences(asked, now):
         if key not in FREE and _at(now, key) != _at(record.resolved, key):
             raise UsageError(
-                f"{path}: {key} was {_at(record.asked, key)!r} and is now {_at(now, key)!r};"
+                f"{path}: {key} was {_at(asked, key)!r} and is now {_at(now, key)!r};"
                 f" type the line as it was or choose another --out"
             )
+
+
+def _completed(asked: Mapping[str, Any], plan: Plan) -> config.Values:
+    """What was asked for, with the defaults of fields that came into being after the run was started: a long run goes
+    on under a later version.
+    """
+    known, now = config.flat_values(dict(asked)), config.flat_values(plan.values())
+    completed = dict(asked)
+    for key, _, default, _ in config.fields(type(plan)):
+        if key in now and key not in known and default is not None:
+            value = list(default) if isinstance(default, tuple) else default
+            completed = config.merge(completed, config.nested(key, value))
+    return completed
 
 
 def _at(values: Mapping[str, Any], key: str) -> Any:

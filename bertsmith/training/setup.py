@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertsmith import console
 from bertsmith.batch import Batch, flat_batch
 from bertsmith.models.model import Model
 from bertsmith.objectives.objective import Objective
-from bertsmith.objectives.table import objectives_for
+from bertsmith.objectives.table import objectives_for, weights_of
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import DTYPES, Device, compile_layers, uncompile_layers
 from bertsmith.training.environment import Settings
@@ -39,11 +39,12 @@ def build_state(
         return teacher().to(device.torch_device, DTYPES[settings.precision])
 
     model = initial()
-    objectives = objectives_for(plan.objectives, model, None if teacher is None else placed)
+    objectives = objectives_for(plan.objectives, model, None if teacher is None else placed, plan.seed)
     frozen = plan.objectives.distils and plan.objectives.distillation.freeze_positions
     rates = {POSITIONS: 0.0} if frozen else None
     shown = _made_up_batches(plan, device)
-    return prepare_state(model, objectives, plan.training, plan.seed, settings, device, shown, rates)
+    beside = weights_of(objectives)
+    return prepare_state(model, objectives, plan.training, plan.seed, settings, device, shown, rates, beside=beside)
 
 
 def prepare_state(
@@ -56,11 +57,14 @@ def prepare_state(
     shown: Sequence[Batch],
     rates: Mapping[str, float] | None = None,
     rows: Mapping[str, Tensor] | None = None,
+    beside: nn.Module | None = None,
 ) -> tuple[State, Settings]:
-    """A state before step 1 from a model. shown: batches that the compiler sees first. rates, rows: see Optimizer."""
+    """A state before step 1 from a model. shown: batches that the compiler sees first. rates, rows, beside: see
+    Optimizer.
+    """
     model = model.to(device.torch_device)
     model.encoder.activation_checkpointing = training.activation_checkpointing
-    optimizer = Optimizer(model, training, DTYPES[settings.precision], rates, rows)
+    optimizer = Optimizer(model, training, DTYPES[settings.precision], rates, rows, beside)
     state = State(model, objectives, optimizer, seed)
     if settings.compiled:
         compiled = _compile(state, shown, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -63,35 +62,6 @@ def test_evaluate_takes_a_task(calls: list[Any]) -> None:
     assert options == {"columns": Columns("t", "", "l", None), "flags": {"task.max-length": "64"}}
 
 
-def test_texts_are_asked_alone_in_pairs_and_with_a_context(
-    calls: list[Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(["predict", "classify", "--from", "m", "a text", "--json"])
-    assert calls[-1][:2] == ("classify", ("m", ["a text"]))
-    assert json.loads(capsys.readouterr().out) == {"label": "good", "score": 0.75}
-    run(["predict", "classify", "--from", "m", "--pairs", "a", "b", "c", "d", "--json"])
-    assert calls[-1][1] == ("m", [("a", "b"), ("c", "d")])
-    assert isinstance(json.loads(capsys.readouterr().out), list)
-    run(["predict", "answer", "--from", "m", "--context", "In 2026.", "When?", "--json"])
-    assert calls[-1][1] == ("m", [("When?", "In 2026.")])
-    assert json.loads(capsys.readouterr().out)["answer"] == "2026"
-    run(["predict", "similarity", "--from", "m", "a", "b", "--json"])
-    assert calls[-1][1] == ("m", [("a", "b")])
-    run(["predict", "tag", "--from", "m", "a", "--json"])
-    assert calls[-1][1] == ("m", ["a"])
-
-
-def test_files_go_to_the_pipeline(calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    line = "predict classify --from m --input t.csv --text body --output o.jsonl"
-    assert run(line.split()) == 0
-    assert calls[-1][1] == ("classify", "m", Path("t.csv"), Columns("body"), Path("o.jsonl"))
-    assert capsys.readouterr().out == ""
-    assert run("predict classify --from m --input t.csv --json".split()) == 0
-    assert json.loads(capsys.readouterr().out)[1] == {"error": "empty"}
-    assert run("predict classify --from m --input t.csv".split()) == 0
-    assert "error: empty" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -107,16 +77,6 @@ def test_files_go_to_the_pipeline(calls: list[Any], capsys: pytest.CaptureFixtur
         ("finetune sst2 --from m --data d --out o --grid distillation.weight=0,1", "--teacher MODEL"),
         ("evaluate sst2 --from m", "evaluate sst2: --data is missing"),
         ("evaluate sst2 --data d", "evaluate sst2: --from is missing"),
-        ("predict classify --from m", "give texts or --input FILE"),
-        ("predict classify --from m --pairs a", "--pairs wants texts in pairs, not 1"),
-        ("predict classify --from m a --input f.csv", "give texts or --input FILE"),
-        ("predict similarity --from m a", "similarity wants texts in pairs, not 1"),
-        ("predict answer --from m When?", "answer wants --context TEXT"),
-        ("predict answer --from m --context c --input f.csv", "--context and --input"),
-        ("predict tag --from no/model a", "no/model: there is no such folder"),
-        ("predict classify --from m --input no.csv", "no.csv: there is no such file"),
-        ("predict classify --from m --input no.txt", "no.txt: there is no such file"),
-        ("predict classify --from m --input no.txt --text a", "--text and --second are for tables"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

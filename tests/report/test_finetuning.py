@@ -14,9 +14,9 @@ from bertsmith.report.finetuning import Judged, verdict, write_report
 from bertsmith.report.finetuning_card import card
 from bertsmith.report.mistakes import calibration, class_figures, confusion, worst_mistakes
 from bertsmith.tasks.examples import TextExample
-from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Compared, Prediction, Regressed, Tagged
 from tests.tiny_models import TINY
-from tests.tiny_tasks import choices, questions, scores, tagged_texts, task_of
+from tests.tiny_tasks import alike, choices, questions, scores, tagged_texts, task_of
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 LABELS = ("good", "<b>bad</b>")
@@ -63,6 +63,7 @@ PREDICTIONS: dict[str, Any] = {
         [Tagged(("O",) * len(e.words), (0.9,) * len(e.words)) for e in tagged_texts(9)],
     ),
     "answering": lambda: (questions(9, True), [Answered("", 0, 0, 0.7, 1.0, "cat")] * 9),
+    "similarity": lambda: (alike(9), [Compared(0.1 * number, 1 + number, True) for number in range(9)]),
 }
 
 
@@ -83,7 +84,7 @@ def write(folder: Path, kind: str) -> str:
 def test_every_kind_of_task_has_a_report(tmp_path: Path, kind: str) -> None:
     page = write(tmp_path, kind)
     assert "The worst mistakes" in page and "was taken for" in page and "TF-IDF" in page
-    drawings = {"classification": 4, "regression": 1, "choice": 3, "tagging": 2, "answering": 1}
+    drawings = {"classification": 4, "regression": 1, "choice": 3, "tagging": 2, "answering": 1, "similarity": 1}
     assert page.count("<svg") == drawings[kind]
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", page)
 
@@ -100,6 +101,18 @@ def test_the_surest_mistakes_come_first() -> None:
     assert [m.place for m in found] == ["t.csv:15", "t.csv:10", "t.csv:5", "t.csv:0"]
     assert found[0].truth != found[0].given and "85.0% sure" in found[0].note
     assert len(worst_mistakes(examples, predictions, 2)) == 2
+
+
+def test_pairs_that_stand_elsewhere_by_their_cosine_come_first() -> None:
+    scored = [TextExample(f"t:{number}", "a", "b", float(number)) for number in range(8)]
+    cosines = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, -1.0]
+    found = worst_mistakes(scored, [Compared(cosine, 1, True) for cosine in cosines])
+    assert [m.place for m in found] == ["t:7"] and "nearer than 12% of the pairs; by its score, than 100%" in found[
+        0
+    ].note
+    together = [example._replace(label=1.0) for example in scored[:3]]
+    found = worst_mistakes(together, [Compared(0.5, 1, True), Compared(0.4, 3, True), Compared(0.9, 2, True)])
+    assert [m.place for m in found] == ["t:1", "t:2"] and found[0].note.startswith("2 of those")
 
 
 def test_confusions_are_counted_by_truth() -> None:
@@ -140,7 +153,11 @@ def test_a_teacher_stands_beside_its_student(tmp_path: Path) -> None:
 
 def test_the_card_names_what_the_hub_asks_for(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("steps = 3\n")
-    for kind, tag in (("classification", "text-classification"), ("answering", "question-answering")):
+    for kind, tag in (
+        ("classification", "text-classification"),
+        ("answering", "question-answering"),
+        ("similarity", "sentence-similarity"),
+    ):
         task = task_of(kind, LABELS if kind == "classification" else ())
         text = card(result(dict.fromkeys(task.metrics, 0.7)), task, task.labels, TINY, tmp_path)
         assert text.startswith("---\n") and f"pipeline_tag: {tag}\n" in text and "steps = 3" in text

@@ -12,8 +12,10 @@ from bertsmith.batch import flat_batch
 from bertsmith.errors import UsageError
 from bertsmith.models.folder import save_model
 from bertsmith.models.model import Model
-from bertsmith.serving import predictor as serving
+from bertsmith.serving import filling
 from bertsmith.serving.predictor import Predictor
+from bertsmith.tasks.trained import Trained
+from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
 from tests.stories import tiny_model, tiny_tokenizer
 
@@ -21,9 +23,13 @@ TOKENIZER = tiny_tokenizer()
 MASK = TOKENIZER.special.mask
 
 
+def predictor_of(model: Model, tokenizer: Tokenizer = TOKENIZER) -> Predictor:
+    return Predictor(Trained(Path("tiny"), model, tokenizer, 32))
+
+
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(tiny_model(TOKENIZER), TOKENIZER, max_length=32)
+    return predictor_of(tiny_model(TOKENIZER))
 
 
 def probabilities(model: Model, ids: list[int], place: int) -> torch.Tensor:
@@ -60,7 +66,7 @@ def test_the_filled_text_keeps_everything_else(predictor: Predictor) -> None:
 def test_many_texts_come_back_in_order(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["the [MASK] " + "cat " * n for n in (9, 1, 20, 3, 14)] + ["[MASK] [MASK] dog"]
     alone = [predictor.fill_mask(text, 2) for text in texts]
-    monkeypatch.setattr(serving, "HEAD_ROWS", 2)  # and so do masks that meet the vocabulary in several pieces
+    monkeypatch.setattr(filling, "HEAD_ROWS", 2)  # and so do masks that meet the vocabulary in several pieces
     together = predictor.fill_mask(texts, 2)
     assert [len(masks) for masks in together] == [1, 1, 1, 1, 1, 2]
     for one, many in zip(alone, together, strict=True):
@@ -144,21 +150,6 @@ def test_a_long_pair_keeps_what_meets(predictor: Predictor, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "kept"),
-    [
-        (10, 10, (10, 10)),
-        (50, 50, (15, 14)),
-        (50, 5, (24, 5)),
-        (5, 50, (5, 24)),
-        (50, 14, (15, 14)),
-        (15, 50, (15, 14)),
-    ],
-)
-def test_the_longer_part_of_a_pair_is_cut_first(first: int, second: int, kept: tuple[int, int]) -> None:
-    assert serving._share(first, second, 29) == kept
-
-
-@pytest.mark.parametrize(
     ("pairs", "message"),
     [
         (("a", ""), "the pair holds an empty text"),
@@ -174,16 +165,16 @@ def test_unreadable_pairs_are_one_clear_line(predictor: Predictor, pairs: list[t
 
 def test_a_padded_vocabulary_is_never_answered() -> None:
     smaller = WordPieceTokenizer(TOKENIZER.tokens[:-10], lowercase=True)
-    [answers] = Predictor(tiny_model(TOKENIZER), smaller, 32).fill_mask("the [MASK]", top_k=smaller.vocab_size)
+    [answers] = predictor_of(tiny_model(TOKENIZER), smaller).fill_mask("the [MASK]", top_k=smaller.vocab_size)
     assert sorted(c["token_id"] for c in answers) == list(range(smaller.vocab_size))
     assert sum(c["score"] for c in answers) == pytest.approx(1, abs=1e-5)
 
 
 def test_missing_heads_are_named() -> None:
     with pytest.raises(UsageError, match=r"no trained pair head \(trained heads: masked_lm\)"):
-        Predictor(tiny_model(TOKENIZER, ("masked_lm",)), TOKENIZER, 32).next_sentence(("a", "b"))
+        predictor_of(tiny_model(TOKENIZER, ("masked_lm",))).next_sentence(("a", "b"))
     with pytest.raises(UsageError, match=r"no trained masked_lm head \(trained heads: pair\)"):
-        Predictor(tiny_model(TOKENIZER, ("pair",)), TOKENIZER, 32).fill_mask("[MASK]")
+        predictor_of(tiny_model(TOKENIZER, ("pair",))).fill_mask("[MASK]")
 
 
 def test_threads_share_one_predictor(predictor: Predictor) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bertsmith.tasks.baselines import MAJORITY, TFIDF, cheap_baselines, majority
 from bertsmith.tasks.examples import AnswerExample, ChoiceExample, TaggedExample, TextExample
 from bertsmith.tasks.metrics import score
-from bertsmith.tasks.predictions import Answered, Chosen, Classified, Regressed, Tagged
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Compared, Regressed, Tagged
 from bertsmith.tasks.standard_error import standard_error
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.tfidf import guess
@@ -97,3 +97,20 @@ def test_the_standard_error_of_other_metrics_is_near_that_of_theory() -> None:
     theory = (1 - pearson**2) / math.sqrt(400)
     assert standard_error(task_, examples, predictions, "pearson") == pytest.approx(theory, rel=0.5)
     assert standard_error(task_, examples[:1], predictions[:1], "pearson") == 0.0
+
+
+def test_cosines_of_tfidf_and_of_nothing() -> None:
+    task = task_of("similarity")
+    pairs = [
+        TextExample("a", "the cat sat", "the cat ran", 1.0),
+        TextExample("b", "a dog", "they went home", 0.0),
+        TextExample("c", "it was late", "was it late ?", 1.0),
+    ]
+    near, far, third = guess(task)(pairs, pairs)
+    assert isinstance(near, Compared) and isinstance(far, Compared) and isinstance(third, Compared)
+    assert near.cosine > far.cosine == 0.0 and near.rank == 1 and third.rank == 1
+    assert score(task, pairs, [near, far, third])["average_precision"] == 1.0
+    assert score(task, pairs, majority(task, pairs, pairs))["average_precision"] == pytest.approx(2 / 3)
+    zh = [TextExample("z", "花呗怎么还款", "怎么还花呗", 1.0), TextExample("y", "借呗", "余额宝", 0.0)]
+    first, second = guess(replace(task, language="zh"))(zh, zh)
+    assert isinstance(first, Compared) and isinstance(second, Compared) and first.cosine > second.cosine

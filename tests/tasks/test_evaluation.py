@@ -11,7 +11,7 @@ from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.config import TaskHead
 from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.task_models import start_task_model
-from bertsmith.tasks import evaluation
+from bertsmith.tasks import forward
 from bertsmith.tasks.evaluation import evaluate, labels_for, predict, require_task, task_of
 from bertsmith.tasks.examples import TextExample
 from bertsmith.tasks.finetuning_config import TaskConfig
@@ -37,7 +37,7 @@ def classifier(start: Path, *labels: str) -> Trained:
 
 
 def test_predictions_come_in_order_and_as_they_are_asked_for(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "POOL", 4)
+    monkeypatch.setattr(forward, "POOL", 4)
     taken: list[str] = []
 
     def endless() -> Iterator[TextExample]:
@@ -48,7 +48,7 @@ def test_predictions_come_in_order_and_as_they_are_asked_for(start: Path, monkey
     model = classifier(start)
     found = predict(model, TASK, endless())
     first = [next(found) for _ in range(6)]
-    assert len(taken) == 8
+    assert 8 <= len(taken) <= 12  # a thread reads one pool ahead
     alone = [next(iter(predict(model, TASK, [texts(1, number)[0]]))) for number in range(6)]
     for one, other in zip(first, alone, strict=True):
         assert isinstance(one, Classified) and isinstance(other, Classified)

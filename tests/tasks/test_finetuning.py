@@ -27,6 +27,7 @@ from bertsmith.training.logs import read_metrics
 from tests.killing import Killed, with_kills
 from tests.tiny_runs import TIMES
 from tests.tiny_tasks import (
+    alike,
     choices,
     questions,
     scores,
@@ -59,6 +60,10 @@ JOBS: dict[str, Callable[[], Job]] = {
         tiny_task("tagging"), tagged_texts(40), tagged_texts(20), ("O", "B-PLACE", "B-THING"), **FAST
     ),
     "answering": lambda: tiny_job(tiny_task("answering"), questions(40), questions(20), **FAST),
+    "contrastive": lambda: tiny_job(
+        tiny_task("similarity"), alike(36), alike(36), **FAST, task_objective="contrastive"
+    ),
+    "cosine": lambda: tiny_job(tiny_task("similarity"), alike(36), alike(36), **FAST, task_objective="cosine"),
 }
 
 
@@ -198,6 +203,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rates of layers, micro-batches, a loader worker": {"task_layer_decay": 0.7, "micro_batch": 3, "workers": 1},
     "bf16 and class weights": {"precision": "bf16", "task_class_weights": "balanced"},
 }
+PAIRED: dict[str, dict[str, Any]] = {
+    "contrastive, micro-batches": {"task_objective": "contrastive", "micro_batch": 4, "workers": 1},
+    "simcse, whose views follow from dropout": {"task_objective": "simcse", "precision": "bf16"},
+    "cosine, first token": {"task_objective": "cosine", "task_pooling": "cls"},
+}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -207,6 +217,16 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     made = job(epochs=3.0, **VARIANTS[variant])
     finetune_once(made, start, tmp_path / "whole")
     with_kills(lambda: finetune_once(made, start, tmp_path / "killed"), [2, 5, 8, 15], monkeypatch)
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("variant", PAIRED)
+def test_a_killed_run_of_pairs_ends_as_an_undisturbed_one(
+    variant: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny_job(tiny_task("similarity"), alike(36), alike(36), **{"epochs": 3.0, **PAIRED[variant]})
+    finetune_once(made, start, tmp_path / "whole")
+    with_kills(lambda: finetune_once(made, start, tmp_path / "killed"), [2, 5, 8], monkeypatch)
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 

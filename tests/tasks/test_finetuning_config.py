@@ -44,6 +44,14 @@ def test_a_handful_of_examples_is_read_more_often() -> None:
     assert defaults_for(CLASSES, 768, 1).training.batch_size == 8
 
 
+@pytest.mark.parametrize(("width", "times"), [(768, 2), (256, 2), (128, 1)])
+def test_many_labels_are_learnt_at_a_larger_rate(width: int, times: int) -> None:
+    few, many = (finetuning_config(CLASSES, width, 9_000, labels=n).training.learning_rate for n in (2, 77))
+    assert many == pytest.approx(times * few)
+    tagging = task_of("tagging", tuple(str(n) for n in range(30)))
+    assert defaults_for(tagging, width, 9_000, labels=30) == defaults_for(tagging, width, 9_000, labels=3)
+
+
 def test_flags_are_over_the_defaults() -> None:
     flags: dict[str, Any] = {"training.learning_rate": "3e-5", "task.patience": 2, "seed": "7"}
     config = finetuning_config(CLASSES, 256, 9_000, flags)
@@ -61,3 +69,12 @@ def test_mistakes_name_their_flag() -> None:
         finetuning_config(CLASSES, 256, 9_000, {"task.layer_decay": 1.5})
     with pytest.raises(UsageError, match=r"task\.patiance.*patience"):
         finetuning_config(CLASSES, 256, 9_000, {"task.patiance": 1})
+
+
+def test_similarity_has_defaults_of_its_own() -> None:
+    texts, scored = task_of("similarity", form="texts"), task_of("similarity", form="scored")
+    for width in (128, 256, 512, 768):
+        assert defaults_for(texts, width, 100_000).training.learning_rate == pytest.approx(3e-5)
+    assert defaults_for(texts, 256, 100_000).training.batch_size == 64
+    assert defaults_for(scored, 256, 5_000).training == defaults_for(task_of("regression"), 256, 5_000).training
+    assert defaults_for(scored, 256, 5_000, "simcse").training.learning_rate == pytest.approx(3e-5)

@@ -6,14 +6,19 @@ import math
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bertsmith.errors import BertsmithError
 from bertsmith.tasks import metrics_cmrc, metrics_squad
+from bertsmith.tasks.decoding import ranked
 from bertsmith.tasks.examples import Answer, AnswerExample, ChoiceExample, TaggedExample, TextExample
-from bertsmith.tasks.metrics import score
-from bertsmith.tasks.predictions import Answered, Chosen, Classified, Prediction, Regressed, Tagged
+from bertsmith.tasks.metrics import ranking, score
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Compared, Prediction, Regressed, Tagged
+from bertsmith.tasks.sentence_pairs import METRICS
 from bertsmith.tasks.table import TASKS
+from bertsmith.tasks.threshold import best_threshold, threshold_sample
+from tests.tiny_tasks import task_of
 
 exactly = {"rel": 0, "abs": 1e-6}
 
@@ -235,3 +240,61 @@ def test_predictions_for_other_examples_are_refused() -> None:
     none: list[Prediction] = []
     with pytest.raises(BertsmithError, match="0 predictions for 1 examples"):
         score(TASKS["sst2"], examples, none)
+
+
+# --- similarity ---
+
+
+def test_rankings_by_hand() -> None:
+    gold, scores = [True, False, True, False, True], [0.9, 0.8, 0.7, 0.3, 0.1]
+    found = ranking(gold, scores)
+    assert found["average_precision"] == pytest.approx((1 / 1 + 2 / 3 + 3 / 5) / 3)
+    pairs = [
+        (a, b) for a, x in zip(scores, gold, strict=True) for b, y in zip(scores, gold, strict=True) if x and not y
+    ]
+    assert found["auc"] == pytest.approx(sum(a > b for a, b in pairs) / len(pairs))
+    assert ranking([True, True], [0.1, 0.2]) == {"average_precision": 1.0, "auc": 0.5}
+    assert ranking([False], [0.1]) == {"average_precision": 0.0, "auc": 0.5}
+
+
+def test_similarity_is_measured_as_the_data_allow() -> None:
+    examples = [TextExample(str(i), "a", "b", label) for i, label in enumerate((1.0, 0.0, 1.0, 0.0))]
+    compared = [Compared(cosine, rank, cosine >= 0.35) for cosine, rank in ((0.9, 1), (0.2, 4), (0.4, 2), (0.3, 1))]
+    found = score(task_of("similarity"), examples, compared)
+    assert found == {"average_precision": pytest.approx(1.0), "auc": pytest.approx(1.0)}
+    assert score(replace(task_of("similarity"), metrics=METRICS["labelled"]), examples, compared)["accuracy"] == 1.0
+    assert best_threshold(examples, compared) == pytest.approx(0.35)
+    pairs = replace(task_of("similarity"), metrics=("retrieval", "mrr"))
+    assert score(pairs, examples, compared) == {"retrieval": 0.5, "mrr": pytest.approx((1 + 1 / 4 + 1 / 2 + 1) / 4)}
+    scored = replace(task_of("similarity"), metrics=("spearman", "pearson"))
+    values = [example._replace(label=label) for example, label in zip(examples, (5.0, 1.0, 3.0, 2.0), strict=True)]
+    found = score(scored, values, compared)
+    assert found["spearman"] == pytest.approx(1.0) and list(found) == ["spearman", "pearson"]
+    assert found["pearson"] == pytest.approx(float(np.corrcoef([5, 1, 3, 2], [0.9, 0.2, 0.4, 0.3])[0, 1]))
+
+
+def test_partners_are_ranked_among_the_pairs_read_together() -> None:
+    first = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    second = np.array([[2.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    cosines = (first / np.linalg.norm(first, axis=1)[:, None]) @ (second / np.linalg.norm(second, axis=1)[:, None]).T
+    found = ranked(cosines, 0.5)
+    assert [pair.rank for pair in found] == [1, 2, 1], "a text that stands there twice is no nearer than itself"
+    assert [pair.cosine for pair in found] == pytest.approx([1.0, 0.0, 1.0])
+    assert [pair.together for pair in found] == [True, False, True]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_threshold_is_as_good_as_any(seed: int) -> None:
+    draw = random.Random(seed)
+    examples = [TextExample("", "a", "b", float(draw.random() < 0.4)) for _ in range(30)]
+    compared = [
+        Compared(draw.choice([-0.5, 0.0, 0.1, 0.2, 0.6, 0.9]) + 0.2 * float(e.label or 0), 1, True) for e in examples
+    ]
+
+    def right(threshold: float) -> int:
+        pairs = zip(examples, compared, strict=True)
+        return sum((pair.cosine >= threshold) == (example.label == 1.0) for example, pair in pairs)
+
+    assert right(best_threshold(examples, compared)) == max(right(place / 100) for place in range(-100, 101))
+    assert best_threshold([], []) == 0.5 and threshold_sample(examples[:1]) == []
+    assert len(threshold_sample(examples * 100)) == 1000 and threshold_sample(examples) == examples

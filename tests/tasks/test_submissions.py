@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bertsmith.tasks.examples import ChoiceExample, TextExample
-from bertsmith.tasks.predictions import Chosen, Classified, Regressed
-from bertsmith.tasks.submissions import glue_file, json_lines, unlabelled_parts
+from bertsmith.tasks.examples import AnswerExample, ChoiceExample, TaggedExample, TextExample
+from bertsmith.tasks.predictions import Answered, Chosen, Classified, Regressed, Tagged
+from bertsmith.tasks.submissions import answers_file, glue_file, json_lines, unlabelled_parts
 from bertsmith.tasks.table import TASKS
 
 
@@ -25,13 +25,26 @@ def test_rows_without_an_id_are_numbered_and_clue_takes_json_lines() -> None:
     assert [json.loads(line) for line in lines] == [{"id": 0, "label": 1}, {"id": "x9", "label": 0}]
 
 
+def test_clue_takes_entities_by_type_and_answers_by_question() -> None:
+    tagged = TaggedExample("cluener.json:1", tuple("李明在北京"), None, False)
+    tags = Tagged(("B-name", "I-name", "O", "B-address", "I-address"), (1.0,) * 5)
+    assert json.loads(json_lines(TASKS["cluener"], [tagged], [tags])) == {
+        "id": 0,
+        "label": {"name": {"李明": [[0, 1]]}, "address": {"北京": [[3, 4]]}},
+    }
+    asked = [AnswerExample("TEST_0_QUERY_0", "他生于北京。", "哪里？", (), False)]
+    answers = answers_file(TASKS["cmrc2018"], asked, [Answered("北京", 3, 5, 0.9, 0.0)])
+    assert json.loads(answers) == {"TEST_0_QUERY_0": "北京"}
+
+
 def test_parts_are_those_without_labels(tmp_path: Path) -> None:
     unlabelled = [TextExample("0", "a", None, None)]
     [part] = unlabelled_parts(TASKS["sst2"], tmp_path, unlabelled)
     assert part.file == "SST-2.tsv"
     assert unlabelled_parts(TASKS["sst2"], tmp_path, [TextExample("0", "a", None, "1")]) == []
     assert unlabelled_parts(TASKS["sst2"], tmp_path, []) == []
-    assert unlabelled_parts(TASKS["afqmc"], tmp_path, unlabelled)[0].file == "afqmc.jsonl"
+    assert unlabelled_parts(TASKS["afqmc"], tmp_path, unlabelled)[0].file == "afqmc_predict.json"
+    assert unlabelled_parts(TASKS["tnews"], tmp_path, unlabelled)[0].file == "tnews11_predict.json"
 
 
 def test_mnli_has_two_files_and_answers_the_diagnostic_pairs_beside_it(tmp_path: Path) -> None:

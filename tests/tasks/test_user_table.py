@@ -10,9 +10,10 @@ import pytest
 
 from bertsmith.errors import UsageError
 from bertsmith.tasks.examples import TextExample
+from bertsmith.tasks.naming import require_name, task_for
 from bertsmith.tasks.table_files import read_rows
 from bertsmith.tasks.table_parts import read_table_parts, split_off
-from bertsmith.tasks.user_table import Columns, open_table, require_name, task_for, texts_of
+from bertsmith.tasks.user_table import Columns, open_table, texts_of
 from bertsmith.text.skipped import Skipped
 
 HEADER = "text,category\n"

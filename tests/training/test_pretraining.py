@@ -81,6 +81,24 @@ def test_another_line_is_refused_and_names_the_field(corpus: Path, finished: Pat
         pretrain(change(tiny_plan()), corpus, finished)
 
 
+def test_a_run_goes_on_under_a_version_that_has_more_fields(corpus: Path, tmp_path: Path, finished: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "result.json").unlink()
+    shutil.rmtree(run / "checkpoints" / "step-6")
+    record = json.loads((run / "environment.json").read_text())
+    for values in (record["asked"], record["resolved"]):
+        del values["objectives"]["distillation"]["hidden"], values["masking"]["rarity"]
+    (run / "environment.json").write_text(json.dumps(record))
+    pretrain(tiny_plan(), corpus, run)
+    assert store.hash_file(run / "model" / "model.safetensors") == store.hash_file(
+        finished / "model" / "model.safetensors"
+    )
+    with pytest.raises(UsageError, match=r"masking\.rarity was 0\.0 and is now 0\.5"):
+        plan = tiny_plan()
+        pretrain(replace(plan, masking=replace(plan.masking, rarity=0.5)), corpus, run)
+
+
 def test_another_corpus_is_refused(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="started with another corpus"):
         pretrain(tiny_plan(), make_corpus(tmp_path / "other", seed=5), finished)
