@@ -140,12 +140,8 @@ class SentenceTransformers:
 
     def __init__(self, folder: Path) -> None:
         from sentence_transformers import SentenceTransformer
-        from sentence_transformers.models import Pooling, Transformer
 
-        encoder = Transformer(str(folder))
-        self.model = SentenceTransformer(
-            modules=[encoder, Pooling(encoder.get_word_embedding_dimension())], device="cpu"
-        )
+        self.model = SentenceTransformer(str(folder), device="cpu")  # of a plain encoder: with mean pooling
 
     def answer(self, lines: Sequence[str]) -> None:
         """It sorts by length itself."""

@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bertsmith.models.config import TaskHead
 from bertsmith.models.folder import save_model
 from bertsmith.models.model import build_model
+from bertsmith.tasks.encoding import head_for
 from bertsmith.tasks.examples import Answer, AnswerExample, ChoiceExample, TaggedExample, TextExample
 from bertsmith.tasks.finetuning_config import FinetuningConfig, TaskConfig
 from bertsmith.tasks.job import Job
@@ -55,6 +57,13 @@ def task_of(type_: Any, labels: tuple[str, ...] = (), **fields: Any) -> Task:
         "similarity": ("average_precision", "auc"),
     }[type_]
     return Task("tiny", type_, "", lambda path, skipped: [], metrics, {}, labels, **fields)
+
+
+def head_of(task: Task, labels: tuple[str, ...] = ()) -> TaskHead:
+    """The head of a task that has one."""
+    head = head_for(task, labels)
+    assert head is not None
+    return head
 
 
 def texts(count: int, start: int = 0) -> list[TextExample]:

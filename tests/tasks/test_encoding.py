@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from bertsmith.errors import UsageError
-from bertsmith.tasks.encoding import ChoiceEncoder, TextEncoder, encode_part, encoder_for, head_for, shared_room
+from bertsmith.tasks.encoding import ChoiceEncoder, TextEncoder, encode_part, encoder_for, shared_room
 from bertsmith.tasks.examples import ChoiceExample, TextExample
 from bertsmith.tasks.finetuning_config import TaskConfig
-from tests.tiny_tasks import choices, questions, scores, tagged_texts, task_of, texts, tokenizer_of
+from tests.tiny_tasks import choices, head_of, questions, scores, tagged_texts, task_of, texts, tokenizer_of
 
 ALL_KINDS = pytest.mark.parametrize("kind", ["wordpiece", "byte_bpe", "unigram"])
-CLASSES = head_for(task_of("classification"), ("bad", "good"))
+CLASSES = head_of(task_of("classification"), ("bad", "good"))
 
 
 def cut_one_by_one(first: int, second: int, room: int) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def test_labels_are_ids_and_unknown_ones_are_named() -> None:
 
 def test_scores_are_numbers() -> None:
     task = task_of("regression")
-    encoder = encoder_for(task, head_for(task, ()), tokenizer_of("wordpiece"), 24, TaskConfig())
+    encoder = encoder_for(task, head_of(task, ()), tokenizer_of("wordpiece"), 24, TaskConfig())
     found = encode_part(encoder, scores(3)).examples
     assert [example.labels.dtype for example in found] == [np.float32] * 3
     assert np.concatenate([example.labels for example in found]).tolist() == [0.0, 1.0, 2.0]
@@ -93,10 +93,10 @@ def test_each_choice_is_a_sequence(kind: str) -> None:
 
 
 def test_heads_of_tasks() -> None:
-    assert head_for(task_of("regression"), ()).regression
-    assert head_for(task_of("choice"), ()).outputs == 1
-    assert head_for(task_of("answering"), ("x",)).outputs == 2
-    assert head_for(task_of("tagging"), ("O", "B-X")).kind == "tokens"
+    assert head_of(task_of("regression"), ()).regression
+    assert head_of(task_of("choice"), ()).outputs == 1
+    assert head_of(task_of("answering"), ("x",)).outputs == 2
+    assert head_of(task_of("tagging"), ("O", "B-X")).kind == "tokens"
 
 
 @ALL_KINDS
@@ -111,5 +111,5 @@ def test_a_whole_part_of_every_type(kind: str, type_: str) -> None:
     }
     examples, labels = made[type_]
     task = task_of(type_)
-    encoded = encode_part(encoder_for(task, head_for(task, labels), tokenizer_of(kind), 32, TaskConfig()), examples)
+    encoded = encode_part(encoder_for(task, head_of(task, labels), tokenizer_of(kind), 32, TaskConfig()), examples)
     assert len(encoded.examples) >= 9 and encoded.unplaced == 0

@@ -21,7 +21,6 @@ from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.model import Model, build_model
 from bertsmith.models.task_models import RAW, Scale
 from bertsmith.objectives.soft_labels import SoftLabels
-from bertsmith.tasks.encoding import head_for
 from bertsmith.tasks.finetuning import finetune_once
 from bertsmith.tasks.finetuning_config import DistillationConfig
 from bertsmith.tasks.job import Job
@@ -35,6 +34,7 @@ from tests.tiny_tasks import (
     FAMILIES,
     KINDS,
     choices,
+    head_of,
     questions,
     scores,
     tagged_texts,
@@ -87,7 +87,7 @@ JOBS: dict[str, Callable[[], tuple[Task, list[Any], tuple[str, ...]]]] = {
 def test_a_student_comes_close_to_its_teacher(name: str, start: Path, tmp_path: Path) -> None:
     """The teacher's answers alone, which have nothing to do with the labels, are learnt."""
     task, examples, labels = JOBS[name]()
-    teacher = write_teacher(tmp_path / "teacher", head_for(task, labels))
+    teacher = write_teacher(tmp_path / "teacher", head_of(task, labels))
     values: dict[str, Any] = {"epochs": 25.0, "learning_rate": 5e-3, "validate_every": 100, "task_dropout": 0.0}
     made = tiny_job(task, examples, examples, labels, save_every=0, **values)
     alone = replace(made.config, distillation=DistillationConfig(weight=1.0))
