@@ -1,7 +1,7 @@
 """bertsmith turns raw text into a BERT-family encoder.
 
 The Python API, loaded when first used: prepare, pretrain, finetune, evaluate_mlm, evaluate_pairs, evaluate_task,
-inspect, load and Predictor.
+predict_file, export, inspect, load and Predictor.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
         evaluate_mlm,
         evaluate_pairs,
         evaluate_task,
+        export,
         finetune,
         finetune_suite,
         inspect,
+        predict_file,
         prepare,
         pretrain,
     )
@@ -33,10 +35,12 @@ __all__ = [
     "evaluate_mlm",
     "evaluate_pairs",
     "evaluate_task",
+    "export",
     "finetune",
     "finetune_suite",
     "inspect",
     "load",
+    "predict_file",
     "prepare",
     "pretrain",
 ]
@@ -48,10 +52,12 @@ _PLACES = {
     "evaluate_mlm": "bertsmith.pipeline:evaluate_mlm",
     "evaluate_pairs": "bertsmith.pipeline:evaluate_pairs",
     "evaluate_task": "bertsmith.pipeline:evaluate_task",
+    "export": "bertsmith.pipeline:export",
     "finetune": "bertsmith.pipeline:finetune",
     "finetune_suite": "bertsmith.pipeline:finetune_suite",
     "inspect": "bertsmith.pipeline:inspect",
     "load": "bertsmith.tasks.trained:load_trained",
+    "predict_file": "bertsmith.pipeline:predict_file",
     "prepare": "bertsmith.pipeline:prepare",
     "pretrain": "bertsmith.pipeline:pretrain",
 }

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0  # how often a line is written where stderr is no terminal (a log file)
 
 _quiet = False
+_counts: ContextVar[Counter[str] | None] = ContextVar("_counts", default=None)
 
 
 def set_quiet(quiet: bool) -> None:
@@ -38,6 +42,26 @@ def say(line: str) -> None:
 def warn(line: str) -> None:
     """One line that the user should act on."""
     _write(f"warning: {line}")
+
+
+def warn_of(count: int, total: int, what: str) -> None:
+    """Warn that `count` of `total` things are `what`, if any is. Within `counted` they are added up instead."""
+    counts = _counts.get()
+    if count and counts is None:
+        warn(f"{count:,} of {total:,} {what}")
+    elif count and counts is not None:
+        counts[what] += count
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """What `warn_of` would have said meanwhile, counted: for work that is done a piece at a time."""
+    counts: Counter[str] = Counter()
+    token = _counts.set(counts)
+    try:
+        yield counts
+    finally:
+        _counts.reset(token)
 
 
 def error(line: str) -> None:

@@ -16,7 +16,7 @@ from bertsmith.store.manifest import kind_of
 from bertsmith.tasks.search_folder import result_of
 
 if TYPE_CHECKING:
-    from bertsmith.export.quality import Judge
+    from bertsmith.exports.quality import Judge
     from bertsmith.tasks.trained import Trained
     from bertsmith.tasks.user_table import Columns
 
@@ -52,7 +52,7 @@ def export(
         console.say(f"{out}: is there already, and whole")
         return {**earlier, "folder": str(out)}
     if to == "onnx":
-        from bertsmith.export.tools import require_onnx
+        from bertsmith.exports.tools import require_onnx
 
         require_onnx()
     trained = load_trained(folder)
@@ -99,7 +99,7 @@ def _earlier(out: Path, asked: Result) -> Result | None:
 
 def _judge(trained: Trained, model: Path, data: Path, max_loss: float) -> Judge:
     """The labelled examples that 8 bits are judged by, read before anything is written."""
-    from bertsmith.export.quality import Judge
+    from bertsmith.exports.quality import Judge
     from bertsmith.tasks.evaluation import task_of
     from bertsmith.tasks.naming import ANY_DATA, task_for
     from bertsmith.tasks.parts import read_evaluation
@@ -121,10 +121,10 @@ def _columns(model: Path) -> Columns | None:
 
 def _write(trained: Trained, partial: Path, to: Form, int8: bool, judge: Judge | None) -> Result:
     """Every file of the export; what is told of it."""
-    from bertsmith.export.card import write_card
-    from bertsmith.export.huggingface import write_beside, write_huggingface
-    from bertsmith.export.onnx import write_int8, write_onnx
-    from bertsmith.export.sentence_transformers import write_sentence_transformers
+    from bertsmith.exports.card import write_card
+    from bertsmith.exports.huggingface import write_beside, write_huggingface
+    from bertsmith.exports.onnx import write_int8, write_onnx
+    from bertsmith.exports.sentence_transformers import write_sentence_transformers
 
     result: Result = {"format": to, "largest_difference": 0.0}
     if to == "onnx":

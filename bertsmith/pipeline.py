@@ -36,9 +36,13 @@ from bertsmith.suites import finetune_suite as finetune_suite
 from bertsmith.tasks.config import evaluation_config
 
 if TYPE_CHECKING:
+    from bertsmith.serving.precision import Auto, Precision
     from bertsmith.training.plan import PretrainingPlan
 
 Result = dict[str, Any]
+
+MLM_FIGURES = ("loss", "accuracy", "word_loss", "word_accuracy", "bits_per_character")
+"""Of `evaluate mlm`, those that a precision may change."""
 
 DEMO_RECIPE = "bert-tiny"
 DEMO_FLAGS: Flags = {"training.steps": 3000, "training.precision": "auto", "training.compile": "off"}
@@ -174,16 +178,31 @@ def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags
 # --- asking a model ---------------------------------------------------------------------------------------------
 
 
-def evaluate_mlm(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:
-    """Loss, accuracy and bits per character of a model over hidden words of a text it has not seen."""
+def evaluate_mlm(
+    model: str | Path,
+    data: Sequence[str],
+    seed: int = 0,
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
+) -> Result:
+    """Loss, accuracy and bits per character of a model over hidden words of a text it has not seen.
+
+    In another precision the figures in fp32 stand beside: `precision` and `fp32`.
+    """
+    from bertsmith.serving.precision_loss import judged_in
     from bertsmith.tasks.masked_lm import evaluate_masked_lm
     from bertsmith.tasks.texts import documents
-    from bertsmith.tasks.trained import load_trained
+    from bertsmith.tasks.trained import Trained, load_trained
 
-    chosen = evaluation_config(flags)
-    trained = load_trained(model)
-    lines = documents(data, replace(chosen.text, sentences="line"))  # split lines would only be joined again
-    return evaluate_masked_lm(trained.model, trained.tokenizer, lines, seed, trained.max_length)
+    text = replace(evaluation_config(flags).text, sentences="line")  # split lines would only be joined again
+
+    def judge(trained: Trained) -> Result:
+        return evaluate_masked_lm(trained.model, trained.tokenizer, documents(data, text), seed, trained.max_length)
+
+    taken, found, exact = judged_in(load_trained(model), precision, judge)
+    if exact is None:
+        return found
+    return {**found, "precision": taken, "fp32": {name: exact[name] for name in MLM_FIGURES}}
 
 
 def evaluate_pairs(model: str | Path, data: Sequence[str], seed: int = 0, flags: Flags | None = None) -> Result:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
+NUMBERS = ("regression", "similarity")
+"""Kinds of task whose predictions are numbers, of which hardly two are ever the same."""
+
 
 @dataclass(frozen=True)
 class AskingConfig:
@@ -140,7 +143,7 @@ def predict_file(
     workers: int = 0,
     **options: Any,
 ) -> Result:
-    """A file of texts to a file of results; returns {rows errors reasons precision output}.
+    """A file of texts to a file of results; returns {rows errors reasons cut precision output}.
 
     source: a table (.csv, .tsv, .jsonl, .parquet), or a text file with one text a line, two with a tab between. output:
     .jsonl, .csv or .parquet, with one row for each row of `source`, in order; a row that cannot be used gives an
@@ -191,14 +194,21 @@ def _request(
 
 
 def evaluate_task(
-    task: str, model: str | Path, data: str | Path, columns: Columns | None = None, flags: Flags | None = None
+    task: str,
+    model: str | Path,
+    data: str | Path,
+    columns: Columns | None = None,
+    flags: Flags | None = None,
+    precision: Precision | Auto = "fp32",
 ) -> Result:
     """{task examples skipped metrics standard_error} of a fine-tuned model on a file, or the validation of a folder.
 
     `skipped` counts by reason what could not be used. Where a folder holds several validation parts, `parts` has the
-    metrics of each and `metrics` are those of the first.
+    metrics of each and `metrics` are those of the first. In another precision than fp32 there are also `precision`,
+    `fp32`, the metrics in it, and `same_predictions`, the share of them.
     """
-    from bertsmith.tasks.evaluation import evaluate
+    from bertsmith.serving.precision_loss import judged_in, same_predictions
+    from bertsmith.tasks.evaluation import Evaluation, evaluate
     from bertsmith.tasks.naming import task_for
     from bertsmith.tasks.parts import read_evaluation_counted
     from bertsmith.tasks.standard_error import standard_error
@@ -211,7 +221,11 @@ def evaluate_task(
         columns = _columns(Path(model), trained, columns)
     found, _ = task_for(task, Path(data), columns)
     parts, skipped = read_evaluation_counted(found, Path(data))
-    judged = {name: evaluate(trained, found, examples, settings) for name, examples in parts.items()}
+
+    def judge(one: Trained) -> dict[str, Evaluation]:
+        return {name: evaluate(one, found, examples, settings) for name, examples in parts.items()}
+
+    taken, judged, exact = judged_in(trained, precision, judge)
     name, main = next(iter(judged.items()))
     result: Result = {
         "task": found.name,
@@ -223,6 +237,10 @@ def evaluate_task(
     }
     if len(judged) > 1:
         result["parts"] = {name: evaluation.metrics for name, evaluation in judged.items()}
+    if exact is not None:
+        result |= {"precision": taken, "fp32": exact[name].metrics}
+        if found.type not in NUMBERS:
+            result["same_predictions"] = same_predictions(main, exact[name])
     _tell_trained_on(Path(model), found.name, parts[name])
     return result
 

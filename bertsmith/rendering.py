@@ -14,9 +14,14 @@ FIRST = 6  # numbers of a vector that are shown
 
 
 def values(result: Mapping[str, Any]) -> str:
-    """A flat result as two columns; tables in it as JSON."""
-    plain = {key: json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else v for key, v in result.items()}
-    return render_table("", list(plain.items()), ["", ""])
+    """A result as two columns, a line for each entry of a table in it."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in result.items():
+        if isinstance(value, dict):
+            rows += [(f"{key}: {name}", inner) for name, inner in value.items()] or [(key, "none")]
+        else:
+            rows.append((key, value))
+    return render_table("", rows, ["", ""])
 
 
 def fillings(texts: Sequence[str]) -> Callable[[Sequence[Sequence[Sequence[Mapping[str, Any]]]]], str]:
@@ -96,9 +101,36 @@ def evaluation(result: Mapping[str, Any]) -> str:
     rows: list[list[Any]] = [[name, f"{value:.4f}"] for name, value in result["metrics"].items()]
     for part, values in list(result.get("parts", {}).items())[1:]:
         rows += [[f"{name}, {part}", f"{value:.4f}"] for name, value in values.items()]
+    if "fp32" in result:
+        rows += [[f"{name}, fp32", f"{value:.4f}"] for name, value in result["fp32"].items()]
+        same = result.get("same_predictions")
+        rows += [
+            ["precision", result["precision"]],
+            *([["same predictions", f"{same:.2%}"]] if same is not None else []),
+        ]
     rows += [["standard error", f"{result['standard_error']:.4f}"], ["examples", f"{result['examples']:,}"]]
     rows += [[f"skipped: {reason}", f"{count:,}"] for reason, count in result["skipped"].items()]
     return render_table(result["task"], rows, ["", ""])
+
+
+def export(result: Mapping[str, Any]) -> str:
+    """What was written, how far it is from the model, and what 8 bits cost."""
+    rows: list[list[Any]] = [
+        [result["format"], result["folder"]],
+        ["files", ", ".join(result["files"])],
+        ["megabytes", f"{result['megabytes']:.1f}"],
+        ["largest difference", f"{result['largest_difference']:.1e}"],
+    ]
+    if "int8" in result:
+        found, loss = result["int8"], result["int8"]["loss"]
+        rows.append([found["file"], f"{found['megabytes']:.1f} of {found['megabytes_before']:.1f} MB"])
+        rows.append(["  largest difference", f"{found['largest_difference']:.1e}"])
+        if found["agreement"] is not None:
+            rows.append(["  same choices", f"{found['agreement']:.1%}"])
+        if loss:
+            told = f"{loss['before']:.4f}, in 8 bits {loss['after']:.4f} ({loss['examples']:,} examples)"
+            rows.append([f"  {loss['metric']}", told])
+    return render_table("", rows, ["", ""])
 
 
 def answers(asked: Sequence[Any] | None) -> Callable[[Sequence[Any]], str]:

@@ -213,7 +213,7 @@ def test_json_is_alone_on_stdout(calls: list[Any], capsys: pytest.CaptureFixture
     assert run("prepare bert-mini --text a --out o --json".split()) == 0
     assert json.loads(capsys.readouterr().out) == {"documents": 1, "skipped": {"empty": 2}}
     assert run("prepare bert-mini --text a --out o".split()) == 0
-    assert capsys.readouterr().out == 'documents  1\nskipped    {"empty": 2}\n'
+    assert capsys.readouterr().out == "documents       1\nskipped: empty  2\n"
 
 
 def test_one_text_gives_a_result_and_several_a_list(calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,22 +7,26 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from bertsmith.cli.common import AsJson, Model, Paths, PlainSeed, given_flags, no_flags, print_result
+from bertsmith.cli.common import AsJson, Model, Paths, PlainSeed, Precision, given_flags, no_flags, print_result
 
 evaluate = App(name="evaluate")
 
 
 @evaluate.command(name="mlm")
-def evaluate_mlm(*, model: Model, data: Paths, seed: PlainSeed = 0, as_json: AsJson = False) -> None:
+def evaluate_mlm(
+    *, model: Model, data: Paths, precision: Precision = "fp32", seed: PlainSeed = 0, as_json: AsJson = False
+) -> None:
     """Hide 15 % of the words of a text and count how well the model restores them.
 
+    In another precision the figures in fp32 stand beside, so that its price is seen before it is used.
     Fields of the reader are flags: --text.field body.
 
     Example: bertsmith evaluate mlm --from run --data valid.txt --json
     """
     from bertsmith import pipeline, rendering
 
-    print_result(pipeline.evaluate_mlm(model, data, seed=seed, flags=given_flags()), as_json, rendering.values)
+    result = pipeline.evaluate_mlm(model, data, seed=seed, flags=given_flags(), precision=precision)
+    print_result(result, as_json, rendering.values)
 
 
 @evaluate.command(name="pairs")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -23,6 +23,10 @@ Unused = Annotated[int, Parameter(name="--seed", help="accepted by every verb; n
 Seed = Annotated[int | None, Parameter(help="everything random follows from it [default: the recipe's, 0]")]
 Model = Annotated[str, Parameter(name="--from", help="a run, a checkpoint or a Hugging Face folder")]
 Paths = Annotated[list[str], Parameter(consume_multiple=True, negative=(), help="files, folders or globs")]
+Precision = Annotated[
+    Literal["fp32", "bf16", "int8", "auto"],
+    Parameter(help="of the arithmetic; auto = the fastest here that changes the answers little, which is measured"),
+]
 Recipe = Annotated[str, Parameter(help="a shipped name (see bertsmith recipes) or a TOML file")]
 
 app = App(

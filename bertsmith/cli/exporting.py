@@ -39,4 +39,4 @@ def export(
 
     no_flags("export")
     result = pipeline.export(model, to, out, int8, data, max_loss)
-    print_result(result, as_json, lambda found: rendering.values({**found, "files": ", ".join(found["files"])}))
+    print_result(result, as_json, rendering.export)

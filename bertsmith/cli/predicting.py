@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from bertsmith.cli.common import AsJson, Model, Unused, given_flags, no_flags
+from bertsmith.cli.common import AsJson, Model, Precision, Unused, given_flags, no_flags
 from bertsmith.cli.texts import (
     NO_FILE,
     NO_PAIRS,
@@ -23,11 +23,6 @@ from bertsmith.errors import UsageError
 
 Texts = Annotated[str, Parameter(help="texts; several give a list of results")]
 Pairs = Annotated[str, Parameter(help="two texts; more pairs give a list of results")]
-Precision = Annotated[
-    Literal["fp32", "bf16", "int8", "auto"],
-    Parameter(help="of the arithmetic; auto = the fastest here that changes the answers little, which is measured"),
-]
-
 predict = App(
     name="predict",
     help="Ask a model: about texts, or about every row of a file.",

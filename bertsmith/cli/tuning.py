@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from bertsmith.cli.asking import evaluate
-from bertsmith.cli.common import AsJson, Model, Seed, Unused, given_flags, print_result, recipe_flags
+from bertsmith.cli.common import AsJson, Model, Precision, Seed, Unused, given_flags, print_result, recipe_flags
 from bertsmith.errors import UsageError
 
 if TYPE_CHECKING:
@@ -171,10 +171,13 @@ def evaluate_task(
     model: Of = "",
     data: Annotated[Path | None, Parameter(help="a file, or a folder with the published files")] = None,
     table: TableFlags = NO_COLUMNS,
+    precision: Precision = "fp32",
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score a fine-tuned model on the data of a task, or a pretrained one on text: mlm, pairs, minimal-pairs.
+
+    In another precision the figures in fp32 stand beside, so that its price is seen before it is used.
 
     Example: bertsmith evaluate sst2 --from ft-sst2 --data glue/SST-2/dev.tsv --json
     """
@@ -187,5 +190,6 @@ def evaluate_task(
     require_name(task, ("mlm", "pairs", "minimal-pairs"))
     if not model or data is None:
         raise UsageError(f"evaluate {task}: {'--data' if model else '--from'} is missing")
-    result = pipeline.evaluate_task(task, model, data, columns=table.columns(), flags=given_flags())
+    asked: dict[str, Any] = {"flags": given_flags(), "precision": precision}
+    result = pipeline.evaluate_task(task, model, data, columns=table.columns(), **asked)
     print_result(result, as_json, rendering.evaluation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import Any
 
 import torch
 
+from bertsmith import console
 from bertsmith.errors import UsageError
 from bertsmith.prediction_files.formats import FORMATS, Shape, plain
-from bertsmith.prediction_files.parts import Part, Wrong
+from bertsmith.prediction_files.parts import Cut, Part, Wrong
 from bertsmith.prediction_files.questions import Chunk, Unusable
 from bertsmith.prediction_files.verbs import ERROR, VERBS, Options, Text
 from bertsmith.serving.precision import Precision
@@ -34,26 +36,31 @@ class Asking:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "predictor": None}  # each process reads the model for itself
 
-    def rows(self, chunk: Chunk) -> list[Any]:
-        """One result for each row, {"error": why} for one that cannot be used."""
+    def rows(self, chunk: Chunk) -> tuple[list[Any], Cut]:
+        """One result for each row, {"error": why} for one that cannot be used; and how many texts were cut."""
         usable = [question for question in chunk.questions if not isinstance(question, Unusable)]
+        cut: Cut = Counter()
         with one_thread():
-            results = iter(self._answers(usable))
-        return [
+            results = iter(self._answers(usable, cut))
+        rows = [
             {ERROR: str(question)} if isinstance(question, Unusable) else next(results) for question in chunk.questions
         ]
+        return rows, cut
 
-    def _answers(self, texts: list[Text]) -> list[Any]:
+    def _answers(self, texts: list[Text], cut: Cut) -> list[Any]:
         """The results, in halves where the predictor refuses one of the texts, so that only that one is lost."""
         if not texts:
             return []
         try:
-            return list(VERBS[self.verb].ask(self._loaded(), texts, self.options))
+            with console.counted() as counts:
+                found = list(VERBS[self.verb].ask(self._loaded(), texts, self.options))
         except UsageError as error:
             if len(texts) == 1:
                 return [{ERROR: str(error)}]
             half = len(texts) // 2
-            return self._answers(texts[:half]) + self._answers(texts[half:])
+            return self._answers(texts[:half], cut) + self._answers(texts[half:], cut)
+        cut.update(counts)
+        return found
 
     def _loaded(self) -> Predictor:
         if self.predictor is None:
@@ -70,19 +77,21 @@ class MakePart:
     width: int
 
     def __call__(self, chunk: Chunk) -> Part:
-        rows = self.asking.rows(chunk)
+        rows, cut = self.asking.rows(chunk)
         shape = Shape(VERBS[self.asking.verb], self.width)
-        return Part(chunk.number, len(rows), wrong_in(rows, chunk.first), FORMATS[self.ending].encode(shape, rows))
+        data = FORMATS[self.ending].encode(shape, rows)
+        return Part(chunk.number, len(rows), wrong_in(rows, chunk.first), cut, data)
 
 
 @dataclass
 class MakeRows:
-    """A chunk to its results as JSON knows them."""
+    """A chunk to its results as JSON knows them, and how many texts were cut."""
 
     asking: Asking
 
-    def __call__(self, chunk: Chunk) -> list[Any]:
-        return [plain(row) for row in self.asking.rows(chunk)]
+    def __call__(self, chunk: Chunk) -> tuple[list[Any], Cut]:
+        rows, cut = self.asking.rows(chunk)
+        return [plain(row) for row in rows], cut
 
 
 def wrong_in(rows: Sequence[Any], first: int) -> Wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from bertsmith import console, interrupt, store
 from bertsmith.errors import Interrupted, Stopped, UsageError
 from bertsmith.prediction_files.formats import FORMATS, Shape, format_of
-from bertsmith.prediction_files.parts import Part, PartsFolder, Wrong
+from bertsmith.prediction_files.parts import Cut, Part, PartsFolder, Wrong
 from bertsmith.prediction_files.questions import CHUNK_CHARACTERS, CHUNK_ROWS, Chunk, Source
 from bertsmith.prediction_files.verbs import VERBS, Options
 from bertsmith.tasks.user_table import Columns
@@ -72,7 +73,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def write(request: Request, output: Path) -> dict[str, Any]:
-    """Answer every row of the input into `output`; returns {rows errors reasons output precision}.
+    """Answer every row of the input into `output`; returns {rows errors reasons cut output precision}.
 
     What is there already of this very request is not asked again. Raises UsageError for what cannot be asked or
     written, and for an output begun by another request; Stopped or Interrupted when a signal came; what was answered
@@ -122,6 +123,7 @@ class _Answered:
         self._folder, self._expected = folder, expected
         self.parts = self.rows = 0
         self.wrong: Wrong = {}
+        self.cut: Cut = Counter()
 
     @property
     def unusable(self) -> int:
@@ -148,6 +150,7 @@ class _Answered:
     def _count(self, part: Part, progress: console.Progress) -> None:
         self.parts += 1
         self.rows += part.rows
+        self.cut.update(part.cut)
         for reason, (count, first) in part.wrong.items():
             before, place = self.wrong.get(reason, (0, first))
             self.wrong[reason] = (before + count, min(place, first))
@@ -160,6 +163,7 @@ class _Answered:
             "rows": self.rows,
             "errors": self.unusable,
             "reasons": {reason: count for reason, (count, _) in self.wrong.items()},
+            "cut": dict(self.cut),
             "precision": precision,
             "output": str(self._folder.output),
         }
@@ -173,6 +177,12 @@ class _Answered:
             console.warn(f"{count:,} times {reason}, first in row {first:,}")
         if len(found) > SHOWN:
             console.warn(f"and {len(found) - SHOWN:,} more reasons")
+        _tell_cut(self.cut, self.rows)
+
+
+def _tell_cut(cut: Cut, rows: int) -> None:
+    for what, count in cut.items():
+        console.warn_of(count, rows, what)
 
 
 @contextmanager
@@ -199,17 +209,20 @@ def stream(request: Request) -> Iterator[Any]:
     ready = _make_ready(request, request.precision, expected)
     done = usable = 0
     first: Wrong = {}
+    cut: Cut = Counter()
     with (
         WatchedPool(MakeRows(ready.asking), ready.workers) as pool,
         console.Progress(expected, "rows", f"predict {request.verb}") as progress,
     ):
-        for rows in pool.map(source.chunks()):
+        for rows, shortened in pool.map(source.chunks()):
             yield from rows
+            cut.update(shortened)
             wrong = wrong_in(rows, done + 1)
             first = first or wrong
             usable += len(rows) - sum(count for count, _ in wrong.values())
             done += len(rows)
             progress.update(done)
+    _tell_cut(cut, done)
     if not usable:
         raise _nothing_usable(request, first)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from bertsmith.store.locks import lock_file, writer_lock
 Wrong = dict[str, tuple[int, int]]
 """By reason: how many rows could not be used, and the number of the first."""
 
+Cut = Counter[str]
+"""How many rows were read in part only, by what was left out."""
+
 
 class Part(NamedTuple):
     """The answers to one chunk. rows: how many; data: the answers as the format has them."""
@@ -26,6 +30,7 @@ class Part(NamedTuple):
     number: int
     rows: int
     wrong: Wrong
+    cut: Cut
     data: bytes
 
 
@@ -99,7 +104,8 @@ class PartsFolder:
 
     def write(self, part: Part) -> None:
         """Keep a part; it is durable when this returns."""
-        header = {"sha256": hashlib.sha256(part.data).hexdigest(), "rows": part.rows, "wrong": part.wrong}
+        digest = hashlib.sha256(part.data).hexdigest()
+        header = {"sha256": digest, "rows": part.rows, "wrong": part.wrong, "cut": part.cut}
         store.write_atomic(self._file(part.number), json.dumps(header).encode() + b"\n" + part.data)
         store.crash_point("predict.part")
 
@@ -111,7 +117,7 @@ class PartsFolder:
             if header["sha256"] != hashlib.sha256(data).hexdigest():
                 return None
             wrong = {reason: (count, place) for reason, (count, place) in header["wrong"].items()}
-            return Part(number, header["rows"], wrong, data)
+            return Part(number, header["rows"], wrong, Counter(header["cut"]), data)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

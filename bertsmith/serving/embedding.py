@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.console import warn
+from bertsmith.console import warn_of
 from bertsmith.data.sequences import TokenSequence
 from bertsmith.models.pooling import Pooling
 from bertsmith.serving.texts import clean_pair, clean_text
@@ -70,8 +70,7 @@ def _vectors(trained: Trained, texts: Sequence[str], pooling: Pooling, config: T
     for _, (pool, cut) in read_ahead(texts, sequences):
         found.append(text_vectors(trained.model, pool, pooling))
         long += cut
-    if long:
-        warn(f"{long} of {len(texts)} texts are longer than the {length - 2} tokens this model reads and were cut")
+    warn_of(long, len(texts), f"texts are longer than the {length - 2} tokens this model reads and were cut")
     return np.concatenate(found)
 
 

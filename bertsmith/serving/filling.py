@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 import torch
 
-from bertsmith.console import warn
+from bertsmith.console import warn_of
 from bertsmith.errors import UsageError
 from bertsmith.models.model import Model
 from bertsmith.serving.texts import clean_text, which
@@ -63,11 +63,8 @@ def fill(trained: Trained, texts: Sequence[str], top_k: int) -> list[list[list[F
             answers[hole.text].append([_filling(tokenizer, text, hole, *one) for one in zip(ids, scores, strict=True)])
         found += answers
         long += questions.long
-    if long:
-        warn(
-            f"{long} of {len(texts)} texts are longer than the {room} tokens this model reads: "
-            f"each {MASK} there is answered from the {room} tokens around it"
-        )
+    rest = f"each {MASK} there is answered from the {room} tokens around it"
+    warn_of(long, len(texts), f"texts are longer than the {room} tokens this model reads: {rest}")
     return found
 
 

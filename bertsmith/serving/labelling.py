@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
-from bertsmith.console import warn
+from bertsmith.console import warn_of
 from bertsmith.errors import UsageError
 from bertsmith.models.config import TaskHead, TaskKind
 from bertsmith.serving.entities import Span, entities_of, words_of
@@ -111,8 +111,8 @@ def _ask(trained: Trained, examples: Sequence[Example], settings: TaskConfig | N
     task = task_of(trained)
     asked = asking(trained, task, settings)
     found = list(predictions(trained.model, task, asked.labels, examples, asked.encoder, asked.config))
-    if asked.encoder.truncated and trained.model.task is not None:
-        warn(f"{asked.encoder.truncated} of {len(examples)} {CUT[trained.model.task.kind]}")
+    if trained.model.task is not None:
+        warn_of(asked.encoder.truncated, len(examples), CUT[trained.model.task.kind])
     return found
 
 

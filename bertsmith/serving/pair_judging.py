@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from bertsmith.console import warn
+from bertsmith.console import warn_of
 from bertsmith.data.sequences import TokenSequence, pair
 from bertsmith.serving.texts import clean_pair
 from bertsmith.tasks.encoding import ids_of, shared_room
@@ -33,11 +33,8 @@ def judge(trained: Trained, pairs: Sequence[tuple[str, str]]) -> list[Judgement]
         probabilities = pair_logits(trained.model, sequences).softmax(-1)[:, 0].tolist()
         found += [Judgement(is_next=probability) for probability in probabilities]
         long += cut
-    if long:
-        warn(
-            f"{long} of {len(pairs)} pairs are longer than the {room} tokens this model reads: "
-            "the start of the first and the end of the second text were left out"
-        )
+    rest = "the start of the first and the end of the second text were left out"
+    warn_of(long, len(pairs), f"pairs are longer than the {room} tokens this model reads: {rest}")
     return found
 
 

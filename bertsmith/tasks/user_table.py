@@ -16,7 +16,6 @@ from bertsmith.errors import UsageError
 from bertsmith.tasks.examples import TextExample
 from bertsmith.tasks.table_files import KINDS, Row, Rows, read_rows
 from bertsmith.tasks.task import Task
-from bertsmith.tasks.texts import tell
 from bertsmith.text.cleaning import clean
 from bertsmith.text.han import contains_han
 from bertsmith.text.skipped import Skipped
@@ -29,7 +28,7 @@ TEXTS = (
 )
 PAIRS = (
     *(("sentence1", "sentence2"), ("text_a", "text_b"), ("text1", "text2"), ("premise", "hypothesis")),
-    *(("question1", "question2"), ("question", "sentence"), ("query", "passage")),
+    *(("question1", "question2"), ("question", "sentence"), ("question", "context"), ("query", "passage")),
 )
 LABELS = (
     *("label", "labels", "category", "class", "intent", "sentiment", "target", "topic", "score", "rating", "stars"),
@@ -233,18 +232,6 @@ def _example(row: Row, columns: Columns, numeric: bool) -> TextExample | str:
         text = str(label).lower() if isinstance(label, bool) else " ".join(str(label).split())
         found = None if not text or (numeric and text.lower() == "nan") else text
     return TextExample(row.place, texts[0], texts[1] if columns.second else None, found)
-
-
-def texts_of(path: Path, asked: Columns) -> list[TextExample | str]:
-    """The texts of every row, or why it holds none, in their order; labels are not read.
-
-    Rows that are no rows at all are left out, and told.
-    """
-    skipped = Skipped()
-    rows = read_rows(path, skipped)
-    tell(skipped)
-    columns = replace(settle(rows, replace(asked, regression=False), labelled=False), label="")
-    return [_example(row, columns, numeric=False) for row in rows.rows]
 
 
 def balance(train: Sequence[TextExample], validation: Sequence[TextExample], shown: int = 20) -> None:

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("finetuning",),
     ("recipe", "demo"),
     ("prediction_files",),
-    ("serving", "export"),
+    ("serving", "exports"),
     ("report",),
     ("tasks",),
     ("training",),

@@ -12,9 +12,9 @@ import torch
 import transformers
 
 from bertsmith.batch import Batch
-from bertsmith.export.outputs import answer
-from bertsmith.export.probes import line_sequences
 from bertsmith.exporting import export
+from bertsmith.exports.outputs import answer
+from bertsmith.exports.probes import line_sequences
 from bertsmith.models.config import TaskHead
 from bertsmith.models.families.family import TASK_CLASSES
 from bertsmith.models.folder import save_model
@@ -83,7 +83,8 @@ def test_onnx_gives_what_their_class_gives_for_texts_of_their_tokenizer(family: 
     export(model, "onnx", tmp_path / "out")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     theirs: Any = transformers.AutoModelForMaskedLM.from_pretrained(model).eval()
-    inputs = tokenizer(["the cat sat", "on a mat they went home"], padding=True, return_tensors="pt")
+    told = {"return_token_type_ids": True} if family in ("bert", "albert") else {}
+    inputs = tokenizer(["the cat sat", "on a mat they went home"], padding=True, return_tensors="pt", **told)
     with torch.no_grad():
         expected = theirs(**inputs).logits[inputs["attention_mask"].bool()]
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))

@@ -255,6 +255,22 @@ def test_a_row_that_the_model_refuses_is_that_row_alone(
     assert "6 rows in" in said and "3 of them errors" in said and "1 times is empty, first in row 4" in said
 
 
+@pytest.mark.parametrize("verb", ["embed", "classify", "fill-mask", "next-sentence"])
+def test_texts_that_were_cut_are_counted_once_for_all(
+    verb: str, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "[MASK] " + "the cat sat " * 100
+    lines = ["the [MASK]", long, "a [MASK]", "a <mask>", long, "on [MASK]"] * 2  # three chunks
+    source = write_input(
+        tmp_path / "in.txt", [f"{line}\tthe mat" for line in lines] if verb == "next-sentence" else lines
+    )
+    result = job.write(request(models[verb], source, verb), tmp_path / "out.jsonl")
+    said = [line for line in capsys.readouterr().err.splitlines() if "longer than" in line]
+    assert list(result["cut"].values()) == [4] and len(said) == 1 and "4 of 12 " in said[0]
+    list(job.stream(request(models[verb], source, verb)))
+    assert [line for line in capsys.readouterr().err.splitlines() if "longer than" in line] == said
+
+
 def test_a_file_without_a_usable_row_is_wrong_usage(models: dict[str, Path], tmp_path: Path) -> None:
     source, output = write_input(tmp_path / "in.txt", ["", " ", "\0"]), tmp_path / "out.jsonl"
     with pytest.raises(UsageError, match=r"in.txt: holds no text that can be used \(row 1: is empty\)"):
@@ -298,11 +314,12 @@ def test_memory_does_not_grow_with_the_file(
     alive: list[weakref.ref[Noted]] = []
     real = Asking.rows
 
-    def rows(self: Asking, chunk: Any) -> Noted:
+    def rows(self: Asking, chunk: Any) -> tuple[Noted, Any]:
         assert sum(reference() is not None for reference in alive) <= 2
-        found = Noted(real(self, chunk))
-        alive.append(weakref.ref(found))
-        return found
+        found, cut = real(self, chunk)
+        noted = Noted(found)
+        alive.append(weakref.ref(noted))
+        return noted, cut
 
     monkeypatch.setattr(Asking, "rows", rows)
     job.write(request(models["embed"], write_input(tmp_path / "in.txt", texts(100))), tmp_path / "out.parquet")

@@ -13,7 +13,7 @@ from bertsmith.tasks.examples import TextExample
 from bertsmith.tasks.naming import require_name, task_for
 from bertsmith.tasks.table_files import read_rows
 from bertsmith.tasks.table_parts import read_table_parts, split_off
-from bertsmith.tasks.user_table import Columns, open_table, texts_of
+from bertsmith.tasks.user_table import Columns, open_table
 from bertsmith.text.skipped import Skipped
 
 HEADER = "text,category\n"
@@ -175,12 +175,6 @@ def test_nan_among_numbers_is_no_class(tmp_path: Path) -> None:
     assert [e.label for e in found] == ["1", None, "0"]
     found, _ = examples_of(write(tmp_path, "text,label\na,Nan\nb,bread\nc,Nan\n"))
     assert [e.label for e in found] == ["Nan", "bread", "Nan"]
-
-
-def test_texts_to_predict_keep_their_rows(tmp_path: Path) -> None:
-    path = write(tmp_path, "text,category\none,x\n,y\nthree,\n")
-    found = texts_of(path, Columns())
-    assert [e if isinstance(e, str) else e.first for e in found] == ["one", "column 'text' is empty", "three"]
 
 
 # --- parts ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bertsmith.export.outputs import compute, outputs_of
+from bertsmith.exports.outputs import compute, outputs_of
 from bertsmith.models.encoder import Encoded
 from bertsmith.models.layout import Layout
 from bertsmith.models.model import Model

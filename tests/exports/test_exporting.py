@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from bertsmith import exporting, store
+from bertsmith import exporting, rendering, store
 from bertsmith.cli import run
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.export import huggingface, sentence_transformers, tools
-from bertsmith.export.outputs import answer
-from bertsmith.export.probes import line_sequences
 from bertsmith.exporting import export
+from bertsmith.exports import huggingface, sentence_transformers, tools
+from bertsmith.exports.outputs import answer
+from bertsmith.exports.probes import line_sequences
 from bertsmith.models.folder import save_model
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.forward import batches
@@ -230,3 +230,14 @@ def test_json_has_what_was_written(pretrained: Path, tmp_path: Path, capsys: pyt
     result = json.loads(capsys.readouterr().out)
     assert set(result) == {"format", "folder", "files", "megabytes", "largest_difference"}
     assert all((out / name).is_file() for name in result["files"])
+
+
+def test_what_was_written_is_shown() -> None:
+    loss = {"metric": "accuracy", "before": 0.9, "after": 0.899, "lost": 0.1, "examples": 1000}
+    int8 = {"file": "model_quantized.onnx", "megabytes_before": 17.6, "megabytes": 8.0, "largest_difference": 0.05}
+    result = {"format": "onnx", "folder": "out", "files": ["a", "b"], "megabytes": 25.6, "largest_difference": 4.8e-6}
+    shown = rendering.export({**result, "int8": {**int8, "agreement": 0.998, "loss": loss}})
+    for part in ("a, b", "4.8e-06", "8.0 of 17.6 MB", "99.8%", "0.9000, in 8 bits 0.8990 (1,000 examples)"):
+        assert part in shown, part
+    bare = rendering.export({**result, "int8": {**int8, "agreement": None, "loss": None}})
+    assert "choices" not in bare and "examples" not in bare

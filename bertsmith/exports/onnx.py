@@ -12,13 +12,13 @@ import torch
 
 from bertsmith import console
 from bertsmith.errors import BertsmithError
-from bertsmith.export.outputs import LOGITS, answer, largest_difference, outputs_of, worst
-from bertsmith.export.padded import Padded
-from bertsmith.export.probes import line_sequences
-from bertsmith.export.quality import Judge, Loss
-from bertsmith.export.quantization import quantize
-from bertsmith.export.runtime import OnnxModel, verify
-from bertsmith.export.tools import quiet
+from bertsmith.exports.outputs import LOGITS, answer, largest_difference, outputs_of, worst
+from bertsmith.exports.padded import Padded
+from bertsmith.exports.probes import line_sequences
+from bertsmith.exports.quality import Judge, Loss
+from bertsmith.exports.quantization import quantize
+from bertsmith.exports.runtime import OnnxModel, verify
+from bertsmith.exports.tools import quiet
 from bertsmith.models.model import Model
 from bertsmith.tasks.forward import batches, device_of
 from bertsmith.tasks.trained import Trained

@@ -12,13 +12,13 @@ import pytest
 
 from bertsmith.data.sequences import single
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.export import onnx as writer
-from bertsmith.export import quantization, runtime
-from bertsmith.export.onnx import FILE, QUANTIZED
-from bertsmith.export.outputs import outputs_of
-from bertsmith.export.probes import line_sequences
-from bertsmith.export.runtime import OnnxModel, verify
 from bertsmith.exporting import export
+from bertsmith.exports import onnx as writer
+from bertsmith.exports import quantization, runtime
+from bertsmith.exports.onnx import FILE, QUANTIZED
+from bertsmith.exports.outputs import outputs_of
+from bertsmith.exports.probes import line_sequences
+from bertsmith.exports.runtime import OnnxModel, verify
 from bertsmith.models.config import EncoderConfig, TaskHead
 from bertsmith.models.folder import save_model
 from bertsmith.models.model import Model

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from bertsmith import console
 from bertsmith.errors import BertsmithError
-from bertsmith.export.huggingface import TOLERANCE, encoder_alone, write_huggingface
-from bertsmith.export.outputs import worst
-from bertsmith.export.probes import line_sequences, text_lines
-from bertsmith.export.tools import is_installed, quiet
+from bertsmith.exports.huggingface import TOLERANCE, encoder_alone, write_huggingface
+from bertsmith.exports.outputs import worst
+from bertsmith.exports.probes import line_sequences, text_lines
+from bertsmith.exports.tools import is_installed, quiet
 from bertsmith.models.pooling import Pooling
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.trained import Trained, load_trained

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import bertsmith
-from bertsmith.export.outputs import outputs_of
-from bertsmith.export.padded import Padded
+from bertsmith.exports.outputs import outputs_of
+from bertsmith.exports.padded import Padded
 from bertsmith.models.task_labels import automatic_class
 from bertsmith.report.finetuning_card import PIPELINES
 from bertsmith.tasks.evaluation import task_type_of
@@ -83,13 +83,15 @@ def _for_transformers(trained: Trained) -> str:
 def _for_onnx(trained: Trained) -> str:
     padded = Padded(trained.model)
     inputs, outputs = ", ".join(padded.inputs), ", ".join(output.name for output in outputs_of(trained.model))
+    # A tokenizer leaves the types out unless told otherwise, though the graph may ask for them.
+    types = ", return_token_type_ids=True" if "token_type_ids" in padded.inputs else ""
     shape = "(batch, choices, length)" if padded.of_choices else "(batch, length)"
     return (
         f"# inputs: {inputs}, int64 {shape}; outputs: {outputs}\n"
         "import onnxruntime\nfrom transformers import AutoTokenizer\n\n"
         'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
         'session = onnxruntime.InferenceSession("path/to/this/folder/model.onnx")\n'
-        'inputs = tokenizer(["a text", "another text"], padding=True, truncation=True, return_tensors="np")\n'
+        f'inputs = tokenizer(["a text", "another text"], padding=True, truncation=True{types}, return_tensors="np")\n'
         "outputs = session.run(None, {given.name: inputs[given.name] for given in session.get_inputs()})"
     )
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bertsmith.export.outputs import answer, largest_difference, outputs_of
-from bertsmith.export.padded import Padded
-from bertsmith.export.probes import BATCHES, LINES, Shape, line_sequences, shapes, text_lines
+from bertsmith.exports.outputs import answer, largest_difference, outputs_of
+from bertsmith.exports.padded import Padded
+from bertsmith.exports.probes import BATCHES, LINES, Shape, line_sequences, shapes, text_lines
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.model import Model
 from tests.stories import tiny_tokenizer

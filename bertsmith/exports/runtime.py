@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from bertsmith.batch import Batch
 from bertsmith.errors import BertsmithError
-from bertsmith.export.outputs import answer, largest_difference, outputs_of, worst
-from bertsmith.export.padded import Padded
-from bertsmith.export.probes import shapes
+from bertsmith.exports.outputs import answer, largest_difference, outputs_of, worst
+from bertsmith.exports.padded import Padded
+from bertsmith.exports.probes import shapes
 from bertsmith.models.encoder import Encoded
 from bertsmith.models.model import Model
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bertsmith import console
 from bertsmith.errors import BertsmithError
-from bertsmith.export.outputs import answer, largest_difference, worst
-from bertsmith.export.probes import line_sequences
+from bertsmith.exports.outputs import answer, largest_difference, worst
+from bertsmith.exports.probes import line_sequences
 from bertsmith.models.folder import CONFIG, save_model
 from bertsmith.models.huggingface import config_to_json, remarks
 from bertsmith.models.model import skeleton

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertsmith.export.probes import line_sequences, text_lines
 from bertsmith.exporting import export
+from bertsmith.exports.probes import line_sequences, text_lines
 from bertsmith.models.folder import save_model
 from bertsmith.models.pooling import Pooling
 from bertsmith.tasks.finetuning_config import TaskConfig
