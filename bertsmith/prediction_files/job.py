@@ -174,7 +174,7 @@ class _Answered:
         console.say(f"{self.rows:,} rows in {self._folder.output}{errors}")
         found = sorted(self.wrong.items(), key=lambda item: -item[1][0])
         for reason, (count, first) in found[:SHOWN]:
-            console.warn(f"{count:,} times {reason}, first in row {first:,}")
+            console.warn(f"{count:,} rows: {reason} (first: row {first:,})")
         if len(found) > SHOWN:
             console.warn(f"and {len(found) - SHOWN:,} more reasons")
         _tell_cut(self.cut, self.rows)

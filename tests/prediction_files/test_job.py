@@ -252,7 +252,7 @@ def test_a_row_that_the_model_refuses_is_that_row_alone(
     ]
     assert (result["rows"], result["errors"]) == (6, 3) and sum(result["reasons"].values()) == 3
     said = capsys.readouterr().err
-    assert "6 rows in" in said and "3 of them errors" in said and "1 times is empty, first in row 4" in said
+    assert "6 rows in" in said and "3 of them errors" in said and "1 rows: is empty (first: row 4)" in said
 
 
 @pytest.mark.parametrize("verb", ["embed", "classify", "fill-mask", "next-sentence"])
