@@ -13,6 +13,10 @@ class UsageError(BertsmithError):
     exit_code = 2
 
 
+class InUse(BertsmithError):
+    """Another process writes what was to be written; it may be asked again later."""
+
+
 class Stopped(BertsmithError):
     """A signal asked the command to stop and its work so far is saved (exit code 75, as in sysexits' EX_TEMPFAIL)."""
 

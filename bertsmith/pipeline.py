@@ -9,13 +9,12 @@ are to be had from here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsmith import config, console, looking, store
+from bertsmith import config, console, looking
 from bertsmith.comparing import compare as compare
 from bertsmith.config import Flags
 from bertsmith.errors import BertsmithError, UsageError
@@ -31,13 +30,19 @@ from bertsmith.predicting import predict_file as predict_file
 from bertsmith.predicting import predict_rows as predict_rows
 from bertsmith.predicting import similarity as similarity
 from bertsmith.predicting import tag as tag
-from bertsmith.recipe import Recipe, load_recipe
+from bertsmith.pretraining import plan_of
+from bertsmith.pretraining import pretrain as pretrain
+from bertsmith.recipe import load_recipe
+from bertsmith.studying import study_list as study_list
+from bertsmith.studying import study_plan as study_plan
+from bertsmith.studying import study_report as study_report
+from bertsmith.studying import study_run as study_run
+from bertsmith.studying import study_show as study_show
 from bertsmith.suites import finetune_suite as finetune_suite
 from bertsmith.tasks.config import evaluation_config
 
 if TYPE_CHECKING:
     from bertsmith.serving.precision import Auto, Precision
-    from bertsmith.training.plan import PretrainingPlan
 
 Result = dict[str, Any]
 
@@ -83,58 +88,6 @@ def prepare(
     return asdict(summary)
 
 
-def pretrain(
-    recipe: str | Path,
-    corpus: str | Path | Sequence[str | Path],
-    out: Path,
-    init: str | Path | None = None,
-    flags: Flags | None = None,
-    teacher: str | Path | None = None,
-) -> Result:
-    """A corpus to a run: train, validate, save `out/model` and its card, write `out/report.html`. It resumes.
-
-    `corpus`: a folder, or several of one tokenizer with weights, ["new:0.8", "old:0.2"]. `init`: a model folder, a run
-    or a checkpoint whose weights to start from; sizes of the model are then its own, unless flags say otherwise.
-    `teacher`: likewise, for a recipe that distils; a student that starts from its layers has its width.
-    """
-    if os.environ.get("RANK", "0") == "0":  # under torchrun the first rank locks the folder for all
-        store.refuse_locked(Path(out))
-    from bertsmith.data.mixture import parse_shares
-    from bertsmith.report.model_card import write_card
-    from bertsmith.report.pretraining import write_report
-    from bertsmith.tasks.trained import model_folder
-    from bertsmith.training.advice import BATCH_AND_RATE, advice_for_batch
-    from bertsmith.training.pretraining import pretrain as train
-
-    shares = parse_shares([corpus] if isinstance(corpus, str | Path) else corpus)
-    folder, taught_by = (model_folder(Path(path)) if path else None for path in (init, teacher))
-    chosen = _starting_from(folder, taught_by, recipe, flags)
-    as_it_was = {key: value for key, value in (flags or {}).items() if key.replace("-", "_") not in BATCH_AND_RATE}
-    advice = advice_for_batch(load_recipe(recipe, as_it_was).training, chosen.training)
-    result = train(replace(_plan_of(chosen), recipe_advice=advice), shares, Path(out), folder, taught_by)
-    if not console.is_quiet():  # the first rank writes for all
-        folders = [share.folder for share in shares]
-        write_card(Path(out), *folders)
-        console.say(f"report: {write_report(Path(out), *folders)}")
-    return asdict(result)
-
-
-def _starting_from(folder: Path | None, teacher: Path | None, recipe: str | Path, flags: Flags | None) -> Recipe:
-    """The recipe for a model that starts from the weights in a folder, or from layers of its teacher: their sizes,
-    unless the flags ask for others.
-    """
-    chosen = load_recipe(recipe, flags)
-    if folder is not None:
-        from bertsmith.training.starting import fields_of
-
-        return load_recipe(recipe, flags, fields_of(folder, chosen.model.family))
-    if teacher is None or chosen.objectives.distillation.initial == "random":
-        return chosen
-    from bertsmith.training.student import fields_of_teacher
-
-    return load_recipe(recipe, flags, fields_of_teacher(teacher))
-
-
 def import_model(folder: Path, out: Path) -> Result:
     """A published model to a model folder with safetensors: pytorch_model.bin is read, nothing in it is run.
 
@@ -143,23 +96,6 @@ def import_model(folder: Path, out: Path) -> Result:
     from bertsmith.tasks.publishing import import_published
 
     return import_published(folder, out)
-
-
-def _plan_of(chosen: Recipe) -> PretrainingPlan:
-    """The parts of a recipe that pretraining reads."""
-    from bertsmith.training.plan import PretrainingPlan
-
-    return PretrainingPlan(
-        seed=chosen.seed,
-        model=chosen.model,
-        cut=chosen.cut,
-        masking=chosen.masking,
-        objectives=chosen.objectives,
-        training=chosen.training,
-        long_phase=chosen.long_phase,
-        recipe_text=config.dump(chosen),
-        recipe_name=chosen.name,
-    )
 
 
 def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags | None = None) -> Result:
@@ -172,7 +108,7 @@ def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags
     chosen = [load_recipe(recipe, flags) for recipe in recipes]
     from bertsmith.report.planning import plan_run
 
-    return {"recipes": [plan_run(_plan_of(one), corpus) for one in chosen]}
+    return {"recipes": [plan_run(plan_of(one), corpus) for one in chosen]}
 
 
 # --- asking a model ---------------------------------------------------------------------------------------------

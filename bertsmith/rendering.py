@@ -179,6 +179,57 @@ def comparison(result: Mapping[str, Any]) -> str:
     return render(result)
 
 
+def studies(found: Sequence[Mapping[str, Any]]) -> str:
+    """The shipped studies, one a line."""
+    rows = [[study["name"], str(len(study["arms"])), study["question"]] for study in found]
+    return render_table("", rows, ["study", "arms", "question"])
+
+
+def study_design(result: Mapping[str, Any]) -> str:
+    """A study's arms with what they set, and its claims."""
+    ((unit, amount),) = result["budget"].items()
+    rows = [[arm["name"], _set_of(arm), arm["note"]] for arm in result["arms"]]
+    claims = [[f"{claim['better']} > {claim['worse']}", claim["metric"], claim["paper"]] for claim in result["claims"]]
+    blocks = [
+        f"{result['name']}: {result['question']}",
+        result["note"],
+        f"recipe {result['base']}, {amount:,.10g} {unit} a run, {result['seeds']} seeds",
+        render_table("", rows, ["arm", "sets", ""]),
+        render_table("", claims, ["claim", "metric", "published"]),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _set_of(arm: Mapping[str, Any]) -> str:
+    from bertsmith import config
+
+    told = [f"recipe {arm['recipe']}"] if arm["recipe"] else []
+    told += [f"{key} {json.dumps(value)}" for key, value in config.flat_values(arm["set"]).items()]
+    told += [f"teacher {arm['teacher']}"] if arm["teacher"] else []
+    told += [f"rates {', '.join(f'{rate:g}' for rate in arm['rates'])}"] if arm["rates"] else []
+    return "; ".join(told) or "nothing"
+
+
+def study_costs(result: Mapping[str, Any]) -> str:
+    """What a study would cost, an arm a line."""
+    rows = [
+        [arm["name"], arm["runs"], f"{arm['parameters']:,}", f"{arm['steps']:,}", f"{arm['tokens']:,}"]
+        + [duration(arm["seconds"]), f"{arm['memory'] / 1e9:.2f} GB"]
+        for arm in result["arms"]
+    ]
+    rows.append(["all", result["runs"], "", "", "", duration(result["seconds"]), ""])
+    return render_table(
+        result["study"], rows, ["arm", "runs", "parameters", "steps", "tokens", "time of a run", "memory"]
+    )
+
+
+def study(result: Mapping[str, Any]) -> str:
+    """What a study found."""
+    from bertsmith.studies.report import render
+
+    return render(result)
+
+
 def plans(result: Mapping[str, Any]) -> str:
     """Recipes side by side."""
     from bertsmith.report import planning

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from bertsmith import console, interrupt
-from bertsmith.cli import asking, exporting, looking, making, predicting, tuning
+from bertsmith.cli import asking, exporting, looking, making, predicting, studying, tuning
 from bertsmith.cli.common import app, take_flags
 from bertsmith.errors import BertsmithError
 
 # Verbs whose loops ask interrupt.check() where their work is safe; in the others a signal just ends the process.
-STOPPABLE = ("prepare", "pretrain", "finetune", "evaluate", "predict", "compare", "plan", "demo")
+STOPPABLE = ("prepare", "pretrain", "finetune", "evaluate", "predict", "compare", "plan", "study", "demo")
 
 VERBS = (
     making.prepare,
@@ -27,6 +27,7 @@ VERBS = (
     tuning.evaluate,
     predicting.predict,
     asking.compare,
+    studying.study,
     looking.inspect,
     looking.plan,
     looking.recipes,

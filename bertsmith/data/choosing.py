@@ -9,6 +9,9 @@ For n-grams (google-research/albert) a sequence is first divided from left to ri
 chance proportional to 1/n and ended early by a special token; the runs are then chosen as words are. So under the
 stochastic budget a word has the same chance whatever its length and neighbours. Under the rounded one a run too long
 for what is left of the budget gives up its last words until it fits.
+
+Spans are words whose boundaries have been moved: the lengths of the words of a sequence in a random order, from special
+token to special token. They tell apart what hiding words does from what hiding several tokens in a row does.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from bertsmith.compiled import kernel
 from bertsmith.data.cuts.examples import CONTINUES, SPECIAL
 from bertsmith.randomness import below_one, draw_one, uniform_one
 
-# Each sequence has one stream of draws: 0 is the budget's, 1 the circle's, then come the choices, the sizes of n-grams,
-# and from 2**32 on the treatments (bertsmith.data.masking).
+# Each sequence has one stream of draws: 0 is the budget's, 1 the circle's, then come the choices, the sizes of n-grams
+# or the order of spans, and from 2**32 on the treatments (bertsmith.data.masking).
 BUDGET_DRAW = 0
 ENTRY_DRAW = 1
 FIRST_CHOICE = 2
@@ -119,9 +122,10 @@ def choose_words(
     longest: int,
     specials: bool,
     ngram_max: int,
+    spans: bool,
     chosen: npt.NDArray[np.uint8],
 ) -> None:
-    """Set `chosen` at whole words, or n-grams where `ngram_max` > 1, in the order of a Fisher-Yates shuffle."""
+    """Set `chosen` at words, n-grams where `ngram_max` > 1, or `spans`, in the order of a Fisher-Yates shuffle."""
     starts = np.empty(longest, dtype=np.int64)
     sizes = np.empty(longest, dtype=np.int64)
     start = 0
@@ -131,6 +135,8 @@ def choose_words(
         words, maskable = _find_words(units, start, stop, specials, starts, sizes)
         if ngram_max > 1:
             words = _join_words(units, starts, sizes, words, ngram_max, stream)
+        if spans:
+            _move_boundaries(starts, sizes, words, stream)
         budget = _budget(maskable, stop - start, stream, rate, stochastic, max_predictions)
         if stochastic and budget > 0:
             words, budget = _enter_circle(starts, sizes, words, maskable, budget, stream, chosen)
@@ -139,7 +145,9 @@ def choose_words(
             other = turn + below_one(draw_one(stream, FIRST_CHOICE + turn), words - turn)
             starts[turn], starts[other] = starts[other], starts[turn]
             sizes[turn], sizes[other] = sizes[other], sizes[turn]
-            size = sizes[turn] if stochastic else _fitting(units, starts[turn], sizes[turn], budget)
+            size = sizes[turn]
+            if not stochastic and size > budget:
+                size = 0 if spans else _fitting(units, starts[turn], size, budget)
             chosen[starts[turn] : starts[turn] + size] = 1
             budget -= size
             turn += 1
@@ -236,6 +244,25 @@ def _join_words(
         starts[grams], sizes[grams] = start, stop - start
         grams += 1
     return grams
+
+
+@kernel
+def _move_boundaries(
+    starts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], words: int, stream: np.uint64
+) -> None:
+    """Shuffle the sizes of neighbouring words, in place; none comes to reach across a special token."""
+    first = 0
+    while first < words:
+        last = first + 1
+        while last < words and starts[last] == starts[last - 1] + sizes[last - 1]:
+            last += 1
+        begin = starts[first]
+        for turn in range(first, last):
+            other = turn + below_one(draw_one(stream, FIRST_GRAM + turn), last - turn)
+            sizes[turn], sizes[other] = sizes[other], sizes[turn]
+            starts[turn] = begin
+            begin += sizes[turn]
+        first = last
 
 
 @kernel

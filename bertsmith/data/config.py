@@ -67,9 +67,12 @@ class MaskingConfig:
     """Which tokens a sequence hides and what stands in their place. Defaults: BERT's."""
 
     rate: Share = field(default=0.15, metadata={"help": "share of the maskable tokens that is predicted"})
-    unit: Literal["token", "word", "ngram"] = field(
+    unit: Literal["token", "word", "ngram", "span"] = field(
         default="token",
-        metadata={"help": "choose single tokens, whole words with all their pieces, or runs of up to ngram_max words"},
+        metadata={
+            "help": "choose single tokens, whole words with all their pieces, runs of up to ngram_max words, or spans "
+            "as long as the words of the sequence that begin anywhere"
+        },
     )
     ngram_max: Annotated[int, Field(ge=1)] = field(
         default=3, metadata={"help": "most words of an n-gram; n is drawn with a chance proportional to 1/n"}
@@ -108,9 +111,11 @@ class MaskingConfig:
     )
 
     def check(self) -> None:
-        """UsageError when the shares do not sum to one, or for a rarity of anything but tokens."""
+        """UsageError when the shares do not sum to one, for a rarity of anything but tokens, or words of spans."""
         if self.rarity and self.unit != "token":
             raise UsageError(f'masking.rarity: is for masking.unit = "token", not "{self.unit}"')
+        if self.unit == "span" and self.treatment == "word":
+            raise UsageError('masking.treatment: "word" is for masks of words, not masking.unit = "span"')
         total = self.mask_share + self.random_share + self.keep_share
         if abs(total - 1.0) > 1e-6:
             raise UsageError(

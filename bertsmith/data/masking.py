@@ -74,7 +74,8 @@ def mask(
         choose_tokens(examples.units, examples.lengths, indices, stream, *budget, chosen)
     else:
         most = config.ngram_max if config.unit == "ngram" else 1
-        choose_words(examples.units, examples.lengths, indices, stream, *budget, most, chosen)
+        spans = config.unit == "span"
+        choose_words(examples.units, examples.lengths, indices, stream, *budget, most, spans, chosen)
     rows = np.flatnonzero(chosen)
     labels = token_ids[rows]
     _replace(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.errors import BertsmithError, InUse, UsageError
 from bertsmith.store.files import explain
 from bertsmith.store.manifest import LOCK
 
@@ -57,8 +57,8 @@ def _refuse_held(path: Path, folder: Path) -> None:
         raise explain(error, path) from error
 
 
-def _in_use(subject: Path, owner: bytes) -> BertsmithError:
-    return BertsmithError(f"{subject} is in use by process {owner[:20].decode('ascii', 'replace') or 'unknown'}")
+def _in_use(subject: Path, owner: bytes) -> InUse:
+    return InUse(f"{subject} is in use by process {owner[:20].decode('ascii', 'replace') or 'unknown'}")
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def lock_file(path: Path, subject: Path, remove: bool) -> Iterator[None]:
     """Hold the lock file `path`, which speaks for `subject`; `remove` takes it away again afterwards."""
     key = path.parent.resolve() / path.name
     if key in _held:
-        raise BertsmithError(f"{subject} is in use by process {os.getpid()} (this one)")
+        raise InUse(f"{subject} is in use by process {os.getpid()} (this one)")
     handle = _take_lock(path, subject)
     _held.add(key)
     try:

@@ -29,13 +29,29 @@ MASKING = MaskingConfig(budget="stochastic", copies=1)
 class Question(NamedTuple):
     """One sequence with masked tokens.
 
-    rows: (masked,) int64, places in it that are asked for. labels: (masked,) int64, what stood there.
+    document: the number of the document it is from. rows: (masked,) int64, places in it that are asked for. labels:
+    (masked,) int64, what stood there.
     """
 
     kind: str
+    document: int
     sequence: TokenSequence
     rows: np.ndarray
     labels: np.ndarray
+
+
+class TextScores(NamedTuple):
+    """What a model made of a text, document by document.
+
+    answers: by kind of mask, (documents, 3) float64: the loss (a sum, nats), tokens restored, tokens asked for.
+    characters: (documents,) int64, those that the tokens of hidden words cover. tokens: of the whole text.
+    unigram_loss: see `evaluate_masked_lm`.
+    """
+
+    answers: dict[str, np.ndarray]
+    characters: np.ndarray
+    tokens: int
+    unigram_loss: float
 
 
 def evaluate_masked_lm(
@@ -54,39 +70,62 @@ def evaluate_masked_lm(
     that these tokens cover). masked and tokens are counts (special tokens not among them). Raises BertsmithError when
     nothing was masked.
     """
+    scores = score_text(model, tokenizer, documents, seed, max_length)
+    (loss, correct, masked), (word_loss, words_correct, hidden) = (
+        scores.answers[kind].sum(0).tolist() for kind in (TOKENS, WORDS)
+    )
+    return {
+        "loss": loss / masked,
+        "unigram_loss": scores.unigram_loss,
+        "perplexity": math.exp(min(loss / masked, 700.0)),
+        "accuracy": correct / masked,
+        "word_loss": word_loss / hidden,
+        "word_accuracy": words_correct / hidden,
+        "bits_per_character": word_loss / math.log(2) / max(1, int(scores.characters.sum())),
+        "masked": int(masked),
+        "tokens": scores.tokens,
+    }
+
+
+def score_text(
+    model: Model, tokenizer: Tokenizer, documents: Iterable[Sequence[str]], seed: int, max_length: int
+) -> TextScores:
+    """The same for each document. Errors and warnings as in `evaluate_masked_lm`."""
     require_head(model, "masked_lm", "restore words")
     reader = _Reader(tokenizer, WordChoice(seed), max_length)
     questions = (question for document in documents for question in reader.questions(document))
-    totals = {kind: np.zeros(3) for kind in (TOKENS, WORDS)}
+    answers = {kind: np.zeros((0, 3)) for kind in (TOKENS, WORDS)}
     model.eval()
     with Progress(0, "tokens", "evaluate mlm") as progress, torch.inference_mode():
         while pool := list(islice(questions, POOL)):
-            for kind, total in totals.items():
-                for scored in _score(model, [q for q in pool if q.kind == kind], tokenizer.vocab_size):
-                    total += scored
+            for kind in answers:
+                for places, found in _score(model, [q for q in pool if q.kind == kind], tokenizer.vocab_size):
+                    answers[kind] = _grown(answers[kind], reader.documents)
+                    np.add.at(answers[kind], places, found)
                     progress.update(reader.tokens)
-    (loss, correct, masked), (word_loss, words_correct, hidden) = (total.tolist() for total in totals.values())
+    answers = {kind: _grown(found, reader.documents) for kind, found in answers.items()}
+    _check(answers, reader)
+    characters = np.array(reader.characters, dtype=np.int64)
+    return TextScores(answers, characters, reader.tokens, unigram_loss(reader.masked, reader.seen))
+
+
+def _grown(found: np.ndarray, documents: int) -> np.ndarray:
+    return np.concatenate([found, np.zeros((documents - len(found), 3))])
+
+
+def _check(answers: dict[str, np.ndarray], reader: _Reader) -> None:
+    """BertsmithError where there is nothing to tell, a warning where it would flatter."""
+    masked, hidden = (answers[kind][:, 2].sum() for kind in (TOKENS, WORDS))
     if not masked or not hidden:
         raise BertsmithError(
             f"the text is too short to evaluate: of its {reader.tokens} tokens {masked:.0f} were masked one by one and "
             f"{hidden:.0f} as words; give more text or another --seed"
         )
-    if not math.isfinite(loss + word_loss):
+    if not all(np.isfinite(found).all() for found in answers.values()):
         raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
-    unknown = reader.masked[tokenizer.special.unk] / masked
+    unknown = reader.masked[reader.tokenizer.special.unk] / masked
     if unknown > 0.01:
         warn(f"{unknown:.1%} of the masked tokens are [UNK] to this tokenizer: the figures are better than the model")
-    return {
-        "loss": loss / masked,
-        "unigram_loss": unigram_loss(reader.masked, reader.seen),
-        "perplexity": math.exp(min(loss / masked, 700.0)),
-        "accuracy": correct / masked,
-        "word_loss": word_loss / hidden,
-        "word_accuracy": words_correct / hidden,
-        "bits_per_character": word_loss / math.log(2) / max(1, reader.characters),
-        "masked": int(masked),
-        "tokens": reader.tokens,
-    }
 
 
 def unigram_loss(hidden: np.ndarray, seen: np.ndarray) -> float:
@@ -105,12 +144,19 @@ class _Reader:
     def __init__(self, tokenizer: Tokenizer, choice: WordChoice, max_length: int) -> None:
         self.tokenizer, self.choice = tokenizer, choice
         self.room = max_length - 2  # [CLS] and [SEP]
-        self.offset = self.tokens = self.characters = self.sequences = 0
+        self.offset = self.tokens = self.sequences = 0
+        self.characters: list[int] = []  # of each document, that hidden tokens cover
         self.seen = np.zeros(tokenizer.vocab_size, dtype=np.int64)
         self.masked = np.zeros(tokenizer.vocab_size, dtype=np.int64)
 
+    @property
+    def documents(self) -> int:
+        """How many were read so far."""
+        return len(self.characters)
+
     def questions(self, document: Sequence[str]) -> Iterator[Question]:
         """The sequences of one document that hide at least one word."""
+        self.characters.append(0)
         waiting: list[tuple[np.ndarray, np.ndarray]] = []
         length = 0
         for line in document:
@@ -132,7 +178,7 @@ class _Reader:
         covered = np.zeros(len(line) + 1, dtype=np.int64)  # characters that hidden tokens cover, each once
         np.add.at(covered, offsets[hidden, 0], 1)
         np.add.at(covered, offsets[hidden, 1], -1)
-        self.characters += int((np.cumsum(covered) > 0).sum())
+        self.characters[-1] += int((np.cumsum(covered) > 0).sum())
         start = 0
         while start < len(ids):
             stop = min(start + self.room, len(ids))
@@ -151,7 +197,8 @@ class _Reader:
         np.add.at(self.seen, ids, 1)
         if hidden.any():
             masked = np.where(hidden, self.tokenizer.special.mask, ids)
-            yield Question(WORDS, single(masked, self.tokenizer.special), np.flatnonzero(hidden) + 1, ids[hidden])
+            whole = single(masked, self.tokenizer.special)
+            yield Question(WORDS, self.documents - 1, whole, np.flatnonzero(hidden) + 1, ids[hidden])
         yield from self._masked_tokens(ids)
 
     def _masked_tokens(self, ids: np.ndarray) -> Iterator[Question]:
@@ -166,14 +213,17 @@ class _Reader:
         masked = mask(examples, MASKING, self.tokenizer.special, self.tokenizer.vocab_size, self.choice.seed, 0, number)
         if len(masked.rows):
             np.add.at(self.masked, masked.labels, 1)
-            yield Question(TOKENS, whole._replace(token_ids=masked.token_ids), masked.rows, masked.labels)
+            sequence = whole._replace(token_ids=masked.token_ids)
+            yield Question(TOKENS, self.documents - 1, sequence, masked.rows, masked.labels)
 
 
-def _score(model: Model, questions: list[Question], vocab_size: int) -> Iterator[tuple[float, int, int]]:
-    """Per batch: the loss (a sum, nats), how many masked tokens were restored, and how many there were."""
+def _score(model: Model, questions: list[Question], vocab_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Per batch: the document of each masked token (tokens,); its loss, whether it was restored, and 1: (tokens, 3)."""
     for chosen, batch in batches([question.sequence for question in questions], device_of(model)):
-        starts = starts_of(batch)
-        rows = np.concatenate([questions[i].rows + start for i, start in zip(chosen, starts, strict=True)])
-        labels = np.concatenate([questions[i].labels for i in chosen])
+        asked = [questions[i] for i in chosen]
+        rows = np.concatenate([one.rows + start for one, start in zip(asked, starts_of(batch), strict=True)])
+        labels = np.concatenate([one.labels for one in asked])
         found = restore(model, *asked_rows(model(batch).hidden_states, rows, labels), vocab_size)
-        yield -float(found.log_probabilities.double().sum()), int(found.correct.sum()), len(labels)
+        losses = -found.log_probabilities.double().cpu().numpy()
+        places = np.repeat([one.document for one in asked], [len(one.rows) for one in asked])
+        yield places, np.stack([losses, found.correct.double().cpu().numpy(), np.ones(len(losses))], axis=1)

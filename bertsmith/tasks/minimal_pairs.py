@@ -59,19 +59,8 @@ def evaluate_minimal_pairs(
     ties, and skipped {reason: pairs or lines left out}. Pairs with a sentence longer than `max_length` tokens, or
     without any, are left out and counted. Raises UsageError when none is left.
     """
-    require_head(model, "masked_lm", "score sentences")
-    kept, encoded = _encode(tokenizer, pairs, max_length - 2, skipped)
-    if not kept:
-        reasons = "; ".join(f"{n} times {reason}" for reason, n in skipped.counts.items())
-        raise UsageError(f"no pair is left to score ({reasons})")
-    scored = _score_pairs(model, tokenizer, encoded)
-    margins = np.array([[good.original - bad.original, good.word_l2r - bad.word_l2r] for good, bad in scored])
-    if not np.isfinite(margins).all():
-        raise BertsmithError("a score is not a finite number: the weights of this model are damaged")
+    kept, margins = margins_of(model, tokenizer, pairs, max_length, skipped)
     right = margins > TIE
-    unknown = np.mean([tokenizer.special.unk in s.token_ids for pair in encoded for s in pair])
-    if unknown > 0.01:
-        warn(f"{unknown:.1%} of the sentences hold [UNK] for this tokenizer: pairs that differ there only are ties")
     names = np.array([pair.phenomenon for pair in kept])
     groups = {name: right[names == name] for name in sorted(set(names.tolist()))}
     return {
@@ -84,6 +73,27 @@ def evaluate_minimal_pairs(
         "ties": int((np.abs(margins[:, 0]) <= TIE).sum()),
         "skipped": dict(skipped.counts),
     }
+
+
+def margins_of(
+    model: Model, tokenizer: Tokenizer, pairs: Sequence[MinimalPair], max_length: int, skipped: Skipped
+) -> tuple[list[MinimalPair], np.ndarray]:
+    """The pairs that can be scored, and by how many nats their good sentence is above the bad one: (pairs, 2), as
+    published and by PLL-word-l2r. Errors as in `evaluate_minimal_pairs`.
+    """
+    require_head(model, "masked_lm", "score sentences")
+    kept, encoded = _encode(tokenizer, pairs, max_length - 2, skipped)
+    if not kept:
+        reasons = "; ".join(f"{n} times {reason}" for reason, n in skipped.counts.items())
+        raise UsageError(f"no pair is left to score ({reasons})")
+    scored = _score_pairs(model, tokenizer, encoded)
+    margins = np.array([[good.original - bad.original, good.word_l2r - bad.word_l2r] for good, bad in scored])
+    if not np.isfinite(margins).all():
+        raise BertsmithError("a score is not a finite number: the weights of this model are damaged")
+    unknown = np.mean([tokenizer.special.unk in s.token_ids for pair in encoded for s in pair])
+    if unknown > 0.01:
+        warn(f"{unknown:.1%} of the sentences hold [UNK] for this tokenizer: pairs that differ there only are ties")
+    return kept, margins
 
 
 def _encode(

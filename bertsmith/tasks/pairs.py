@@ -35,19 +35,30 @@ def evaluate_pairs(
     Returns accuracy, constant_accuracy (of one and the same answer to all pairs), loss (nats per pair) and pairs (how
     many). Raises UsageError when the model has no pair head or the text cannot give pairs.
     """
+    logits, wanted = judge_pairs(model, tokenizer, documents, cut, seed, max_length)
+    return {
+        "accuracy": float((logits.argmax(-1) == wanted).double().mean()),
+        "constant_accuracy": float(wanted.bincount().max() / len(wanted)),
+        "loss": float(functional.cross_entropy(logits.double(), wanted)),
+        "pairs": len(wanted),
+    }
+
+
+def judge_pairs(
+    model: Model,
+    tokenizer: Tokenizer,
+    documents: Iterable[Sequence[str]],
+    cut: CutConfig,
+    seed: int,
+    max_length: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits of each pair (pairs, 2) and its label (pairs,) int64; else as `evaluate_pairs`."""
     require_head(model, "pair", "judge pairs")
     sequences, labels = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
     logits = pair_logits(model, sequences)
-    wanted = torch.from_numpy(labels)
-    loss = float(functional.cross_entropy(logits.double(), wanted))
-    if not np.isfinite(loss):
+    if not logits.isfinite().all():
         raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
-    return {
-        "accuracy": float((logits.argmax(-1) == wanted).double().mean()),
-        "constant_accuracy": float(np.bincount(labels).max() / len(labels)),
-        "loss": loss,
-        "pairs": len(labels),
-    }
+    return logits, torch.from_numpy(labels)
 
 
 def cut_pairs(

@@ -1,0 +1,143 @@
+"""What one trained model scores: each metric as a value, and its shares by document or pair, for paired comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bertsmith import store
+from bertsmith.config import Values
+from bertsmith.data.config import CutConfig
+from bertsmith.data.corpus import Corpus
+from bertsmith.errors import UsageError
+from bertsmith.finetuning import finetune
+from bertsmith.studies.metrics import TASK
+from bertsmith.tasks.masked_lm import TOKENS, WORDS, TextScores, score_text
+from bertsmith.tasks.minimal_pairs import TIE, margins_of
+from bertsmith.tasks.pair_files import MinimalPair
+from bertsmith.tasks.pairs import judge_pairs
+from bertsmith.tasks.search import Search
+from bertsmith.tasks.trained import Trained, load_trained
+from bertsmith.text.skipped import Skipped
+
+PAIR_TASKS = ("next_sentence", "sentence_order")
+LARGEST = 200_000
+"""Characters of a corpus' validation part that are read where no text is given."""
+
+
+class Score(NamedTuple):
+    """value = sum(parts) / sum(weights), an entry for each document or pair in the order of the text.
+
+    Where there are no parts, error is the standard error of the value, 0 for what is counted and not sampled.
+    """
+
+    value: float
+    parts: list[float] = []
+    weights: list[float] = []
+    error: float = 0.0
+
+
+Scores = dict[str, Score]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What every model of a study is asked. documents: lists of clean sentences. tasks: name -> data."""
+
+    documents: Sequence[Sequence[str]]
+    pairs: Sequence[MinimalPair] = ()
+    tasks: Mapping[str, Path] = field(default_factory=dict)
+    seed: int = 0
+
+    def values(self) -> Values:
+        """All that the scores of a model depend on besides it."""
+        return {
+            "documents": store.fingerprint([list(document) for document in self.documents]),
+            "pairs": store.fingerprint([[pair.good, pair.bad] for pair in self.pairs]),
+            "tasks": {name: str(path) for name, path in self.tasks.items()},
+            "seed": self.seed,
+        }
+
+
+def documents_of(corpus: Corpus) -> list[list[str]]:
+    """The validation part of a corpus as text again: what every model is then asked, whatever it was trained on.
+
+    Words and signs are those of the text; case and spaces are what the tokenizer kept of them.
+    """
+    tokenizer = corpus.tokenizer
+    found: list[list[str]] = []
+    characters = 0
+    for part in corpus.parts:
+        for first, last in zip(part.documents[:-1], part.documents[1:], strict=True):
+            ends = part.sentences[first : last + 1]
+            sentences = [tokenizer.decode(part.token_ids[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+            found.append([sentence for sentence in sentences if sentence.strip()])
+            characters += sum(map(len, found[-1]))
+            if characters > LARGEST:
+                return found
+    if not found:
+        raise UsageError(f"{corpus.folder}: has no validation part; give a text with --valid")
+    return found
+
+
+def score_model(model: Path, result: Mapping[str, Any], questions: Questions, tasks: Path, seed: int) -> Scores:
+    """All that is asked of a trained run. result: what its training came to. tasks: where it is fine-tuned, with the
+    run's own seed.
+    """
+    trained = load_trained(model)
+    scores = {**_of_text(trained, questions), **_of_pairs(trained, questions), **_costs(trained, result)}
+    if questions.pairs:
+        _, margins = margins_of(trained.model, trained.tokenizer, questions.pairs, trained.max_length, Skipped())
+        scores["minimal_pairs"] = _shares((margins[:, 0] > TIE).astype(float), np.ones(len(margins)))
+    for name, data in questions.tasks.items():
+        found = finetune(name, model, data, tasks / name, search=Search(baselines="none"), flags={"seed": seed})
+        value = found["validation"][found["metric"]]
+        scores[TASK + name] = Score(value, error=found["standard_error"])
+    return scores
+
+
+def _of_text(trained: Trained, questions: Questions) -> Scores:
+    length = trained.max_length
+    scored: TextScores = score_text(trained.model, trained.tokenizer, questions.documents, questions.seed, length)
+    tokens, words = scored.answers[TOKENS], scored.answers[WORDS]
+    return {
+        "loss": _shares(tokens[:, 0], tokens[:, 2]),
+        "accuracy": _shares(tokens[:, 1], tokens[:, 2]),
+        "word_loss": _shares(words[:, 0], words[:, 2]),
+        "word_accuracy": _shares(words[:, 1], words[:, 2]),
+        "bits_per_character": _shares(words[:, 0] / math.log(2), scored.characters.astype(float)),
+    }
+
+
+def _of_pairs(trained: Trained, questions: Questions) -> Scores:
+    """Of a model with a pair head, both ways in which a text makes pairs, whichever it was trained on."""
+    if "pair" not in trained.model.trained_heads:
+        return {}
+    found: Scores = {}
+    for name in PAIR_TASKS:
+        cut = replace(CutConfig(), name=name)
+        logits, labels = judge_pairs(
+            trained.model, trained.tokenizer, questions.documents, cut, questions.seed, trained.max_length
+        )
+        right = (logits.argmax(-1) == labels).double().numpy()
+        found[name] = _shares(right, np.ones(len(right)))
+    return found
+
+
+def _costs(trained: Trained, result: Mapping[str, Any]) -> Scores:
+    parameters = sum(parameter.numel() for parameter in set(trained.model.parameters()))
+    return {
+        "parameters": Score(parameters),
+        "seconds": Score(result["seconds"]),
+        "tokens_per_second": Score(result["tokens"] / max(result["seconds"], 1e-9)),
+        "peak_memory": Score(result["peak_memory"]),
+    }
+
+
+def _shares(parts: np.ndarray, weights: np.ndarray) -> Score:
+    return Score(float(parts.sum() / max(1e-9, weights.sum())), parts.tolist(), weights.tolist())

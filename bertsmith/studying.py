@@ -1,0 +1,173 @@
+"""What `study` answers: studies there are, and one carried out on the user's own text. Heavy imports stay inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertsmith import console
+from bertsmith.config import Flags
+from bertsmith.errors import UsageError
+from bertsmith.tasks.config import evaluation_config
+
+if TYPE_CHECKING:
+    from bertsmith.studies.design import Design
+    from bertsmith.studies.runs import StudyFolder
+    from bertsmith.studies.scores import Questions
+
+Result = dict[str, Any]
+
+
+def study_list() -> list[Result]:
+    """The shipped studies: [{name question arms budget}]."""
+    from bertsmith.studies.study import load_study, shipped
+
+    found = [load_study(name) for name in shipped()]
+    return [
+        {
+            "name": study.name,
+            "question": study.question,
+            "arms": [arm.name for arm in study.arms],
+            "budget": dict([study.budget.unit_and_amount]),
+        }
+        for study in found
+    ]
+
+
+def study_show(name: str, flags: Flags | None = None) -> Result:
+    """One study: its question, recipe, arms with what they set, and claims with what was published."""
+    from bertsmith.studies.study import load_study
+
+    study = load_study(name, flags)
+    return {
+        "name": study.name,
+        "file": str(study.path),
+        "question": study.question,
+        "note": study.note,
+        "base": study.base,
+        "seeds": study.seeds,
+        "budget": dict([study.budget.unit_and_amount]),
+        "set": study.set,
+        "arms": [{**asdict(arm), "set": study.sets[arm.name]} for arm in study.arms],
+        "claims": [asdict(claim) for claim in study.claims],
+    }
+
+
+def study_run(
+    name: str | Path,
+    corpora: Sequence[str],
+    out: str | Path,
+    valid: Sequence[str] = (),
+    pairs: Sequence[str] = (),
+    tasks: Mapping[str, str | Path] | None = None,
+    seeds: int = 0,
+    flags: Flags | None = None,
+    limit: int = 0,
+) -> Result:
+    """Carry out a study, or go on with it, and report; returns what `findings_of` says, with the report's path.
+
+    corpora: folders, ["en", "bytes=en-bytes"]; the one without a name is that of every arm which wants none of its own.
+    valid: texts that every model is asked; [] = the validation part of the first corpus, as its tokenizer reads it.
+    pairs: minimal pairs (`limit` of each file). tasks: name -> data, on which every model is fine-tuned. flags: the
+    budget (`budget.tokens`) and fields of the recipe for all arms.
+    """
+    from bertsmith.studies.runs import StudyFolder, carry_out
+
+    design = _design(name, corpora, seeds, flags)
+    folder = StudyFolder(Path(out), design, _questions(design, valid, pairs, tasks or {}, limit))
+    call = {"name": str(design.study.path), "corpora": list(corpora), "seeds": design.study.seeds, "flags": flags or {}}
+    folder.begin(call)
+    carry_out(folder)
+    return _report(folder)
+
+
+def study_plan(name: str | Path, corpora: Sequence[str], seeds: int = 0, flags: Flags | None = None) -> Result:
+    """What a study would cost on this machine: {study runs seconds arms [{name runs steps tokens seconds ...}]}."""
+    from bertsmith.pretraining import plan_of
+    from bertsmith.recipe import load_recipe
+    from bertsmith.report.planning import plan_run
+
+    design = _design(name, corpora, seeds, flags)
+    arms = []
+    for arm in design.study.arms:
+        run = design.run(arm, 0)
+        found = plan_run(plan_of(load_recipe(run.recipe, run.flags)), run.corpus)
+        seconds = found["seconds"] or 0.0
+        if run.teacher is not None and run.teacher.share < 1:
+            taught = load_recipe(run.teacher.recipe, run.teacher.flags)
+            seconds += plan_run(plan_of(taught), run.teacher.corpus)["seconds"] or 0.0
+        rates = len(arm.rates)
+        arms.append(
+            {
+                "name": arm.name,
+                "runs": design.study.seeds + (rates + design.study.seeds - 1 if rates else 0),
+                "parameters": found["parameters"]["total"],
+                "steps": found["steps"],
+                "tokens": round((found["steps"] or 0) * found["tokens_per_step"]),
+                "seconds": seconds,
+                "memory": found["memory"]["total"],
+            }
+        )
+    return {
+        "study": design.study.name,
+        "budget": dict([design.study.budget.unit_and_amount]),
+        "runs": sum(arm["runs"] for arm in arms),
+        "seconds": sum(arm["runs"] * arm["seconds"] for arm in arms),
+        "arms": arms,
+    }
+
+
+def study_report(out: str | Path) -> Result:
+    """What a study has found so far, written anew to its folder."""
+    from bertsmith.studies.runs import StudyFolder, read_study
+
+    known = read_study(Path(out))
+    if known is None:
+        raise UsageError(f"{out}: holds no study")
+    return _report(StudyFolder(Path(out), _design(**known["call"])))
+
+
+def _design(name: str | Path, corpora: Sequence[str], seeds: int, flags: Flags | None) -> Design:
+    from bertsmith.studies.design import Design, parse_corpora
+    from bertsmith.studies.study import load_study
+
+    if seeds < 0:
+        raise UsageError(f"--seeds: must be 1 or more, not {seeds}")
+    design = Design(load_study(name, flags, seeds), parse_corpora(corpora))
+    design.check()
+    return design
+
+
+def _questions(
+    design: Design,
+    valid: Sequence[str],
+    pairs: Sequence[str],
+    tasks: Mapping[str, str | Path],
+    limit: int,
+) -> Questions:
+    from bertsmith.data.corpus import Corpus
+    from bertsmith.studies.scores import Questions, documents_of
+    from bertsmith.tasks.pair_files import read_pairs
+    from bertsmith.tasks.texts import documents, tell
+    from bertsmith.text.skipped import Skipped
+
+    if valid:
+        texts = list(documents(valid, evaluation_config(None).text))
+    else:
+        texts = documents_of(Corpus.open(next(iter(design.corpora.values())), "validation"))
+    skipped = Skipped()
+    asked = read_pairs(pairs, skipped, limit=limit) if pairs else []
+    tell(skipped)
+    return Questions(texts, asked, {name: Path(path) for name, path in tasks.items()})
+
+
+def _report(folder: StudyFolder) -> Result:
+    from bertsmith.studies.findings import findings_of
+    from bertsmith.studies.report import write_study
+
+    result = findings_of(folder)
+    path = write_study(result, folder.path)
+    console.say(f"report: {path}")
+    return {**result, "report": str(path)}
