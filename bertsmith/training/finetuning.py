@@ -13,7 +13,8 @@ from bertsmith import config, console, store
 from bertsmith.models.task_models import RAW, Scale
 from bertsmith.training.checkpoint import write_model
 from bertsmith.training.config import TrainingConfig
-from bertsmith.training.run import MODEL_KIND, Run, peak_memory, speed_in_words
+from bertsmith.training.device import peak_memory
+from bertsmith.training.run import MODEL_KIND, Run, speed_in_words
 from bertsmith.training.state import State
 
 BEST_KIND = "best model"

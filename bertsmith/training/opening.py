@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from bertsmith import console, store
-from bertsmith.training.device import Device, set_fp32_backend, set_up_cpu
+from bertsmith.training.device import Device, forget_peak_memory, set_fp32_backend, set_up_cpu
 from bertsmith.training.environment import Record, Settings, broken_promises, machine_facts, record_from
 from bertsmith.training.measurement import settle
 from bertsmith.training.run_folder import RunFolder
@@ -32,6 +32,7 @@ def enter(stack: ExitStack, folder: RunFolder) -> None:
 
 def find(folder: RunFolder, plan: Plan, inputs: Mapping[str, str], device: Device) -> Found:
     """What an earlier line left there, the same on every rank. UsageError naming the field in which it differs."""
+    forget_peak_memory(device.torch_device)
 
     def look() -> dict[str, Any]:
         record = folder.record(plan, inputs)

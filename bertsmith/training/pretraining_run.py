@@ -9,7 +9,8 @@ from bertsmith import console, store
 from bertsmith.models.huggingface import remarks
 from bertsmith.objectives.teacher_cache import TeacherCache
 from bertsmith.training.checkpoint import write_model
-from bertsmith.training.run import MODEL_KIND, Run, peak_memory, speed_in_words
+from bertsmith.training.device import peak_memory
+from bertsmith.training.run import MODEL_KIND, Run, speed_in_words
 from bertsmith.training.validation import Baselines, Validation, interval
 
 

@@ -6,8 +6,6 @@ What is particular to a kind of training is in the subclasses of `Run`.
 from __future__ import annotations
 
 import math
-import resource
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -220,11 +218,3 @@ def speed_in_words(line: dict[str, Any]) -> str:
 def store_size(folder: RunFolder) -> int:
     """Bytes that the run's checkpoints already take: a resumed run replaces them."""
     return sum(path.stat().st_size for path in folder.checkpoints.rglob("*") if path.is_file())
-
-
-def peak_memory(device: torch.device) -> int:
-    """Most bytes that were in use: of the GPU, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

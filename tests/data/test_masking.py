@@ -175,3 +175,37 @@ def test_masks_repeat_after_their_copies():
 def test_no_sequences():
     none = np.zeros(0, np.int64)
     assert run(Examples(none, none, np.zeros(0, np.uint8), none, none)).rows.size == 0
+
+
+def runs_of_ones(flags: np.ndarray) -> np.ndarray:
+    """The lengths of neighbouring ones."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(int), [0]))))
+    return edges[1::2] - edges[::2]
+
+
+def test_spans_are_as_long_as_words_and_begin_anywhere():
+    """One span a sequence (12 tokens, a budget of 3 at most): its length is that of a word, its place is not."""
+    examples = examples_of([[3, 1, 2, 3, 3]] * 3000)
+    masked = run(examples, unit="span", budget="stochastic", rate=0.12)
+    flags = np.zeros(examples.units.size, bool)
+    flags[masked.rows] = True
+    assert (examples.units[masked.rows] != SPECIAL).all()
+    starts = [int(np.flatnonzero(row)[0]) for row in flags.reshape(3000, 14) if row.any()]
+    assert set(starts) == set(range(1, 13))  # words begin at 1, 4, 5, 7 and 10 alone
+    lengths = np.concatenate([runs_of_ones(row) for row in flags.reshape(3000, 14)])
+    assert {1, 2, 3} <= set(lengths.tolist())
+    assert abs(per_sequence(examples, masked).mean() - 0.12 * 12) < 0.05
+
+
+def test_spans_keep_to_their_side_of_a_special_token():
+    examples = examples_of([[4, 1, 1]])
+    inner = np.concatenate([examples.units, examples.units[1:]])  # [CLS] A [SEP] B [SEP]
+    pairs = Examples(np.full(15, 7), np.zeros(15, int), inner, np.array([15]), np.array([-1]))
+    for seed in range(200):
+        masked = run(pairs, unit="span", seed=seed, rate=0.5, max_predictions=0)
+        assert 7 not in masked.rows and masked.rows.max() < 14
+
+
+def test_a_span_is_no_word_to_treat():
+    with pytest.raises(UsageError, match="masking.treatment"):
+        run(examples_of([[1, 2]]), unit="span", treatment="word")

@@ -2,6 +2,7 @@
 
 from bertsmith.training.device.compilation import compile_layers, eager_only, uncompile_layers
 from bertsmith.training.device.load import OtherWork
+from bertsmith.training.device.memory import forget_peak_memory, peak_memory
 from bertsmith.training.device.precision import (
     DTYPES,
     choose_fp32_backend,
@@ -19,7 +20,9 @@ __all__ = [
     "choose_fp32_backend",
     "compile_layers",
     "eager_only",
+    "forget_peak_memory",
     "open_device",
+    "peak_memory",
     "seed_dropout",
     "set_fp32_backend",
     "set_up_cpu",

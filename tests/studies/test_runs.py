@@ -1,0 +1,270 @@
+"""Studies carried out: every run once, whatever happens in between, and what the report says of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertsmith import cli, pipeline
+from bertsmith.data.corpus import Corpus
+from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.store.locks import lock_file
+from bertsmith.studies import runs
+from bertsmith.studies.design import Design
+from bertsmith.studies.scores import Questions, documents_of
+from bertsmith.studies.study import load_study
+from bertsmith.training import run as run_module
+from tests.killing import Killed
+from tests.tiny_runs import corpus as corpus
+
+TINY = """
+question = "Is one layer enough? 一层够吗？"
+base = "bert-tiny"
+seeds = 2
+[budget]
+steps = 4
+[set]
+cut = { length = 64 }
+model = { hidden_size = 32, heads = 2 }
+training = { threads = 1, precision = "fp32", compile = "off", batch_size = 8, save_every = 2, validate_every = 2 }
+[[arms]]
+name = "two"
+set = { model.layers = 2 }
+[[arms]]
+name = "one"
+set = { model.layers = 1 }
+note = "一层"
+[[claims]]
+better = "two"
+worse = "one"
+text = "More layers are better."
+paper = "so they say"
+"""
+
+Trained = list[str]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The names of the runs that are trained, in their order."""
+    found: Trained = []
+    real = runs.pretrain
+
+    def pretrain(recipe: Any, corpus: Any, out: Path, **options: Any) -> Any:
+        found.append(out.name.rsplit("-", 1)[0])
+        return real(recipe, corpus, out, **options)
+
+    monkeypatch.setattr(runs, "pretrain", pretrain)
+    return found
+
+
+def write(folder: Path, text: str = TINY, name: str = "depth-of-mine") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def carry_out(study: Path, corpus: Path, out: Path, **options: Any) -> dict[str, Any]:
+    return pipeline.study_run(study, [str(corpus)], out, **options)
+
+
+def losses(result: dict[str, Any]) -> dict[str, float]:
+    return {run["name"]: run["scores"]["loss"] for run in result["runs"]}
+
+
+def test_every_arm_is_trained_with_every_seed_once(corpus: Path, tmp_path: Path, trained: Trained) -> None:
+    study, out = write(tmp_path), tmp_path / "out"
+    result = carry_out(study, corpus, out)
+    assert trained == ["two-seed0", "two-seed1", "one-seed0", "one-seed1"]
+    assert (result["finished"], result["due"]) == (4, 0) and result["matched"]["largest_deviation"] == 0
+    assert [arm["steps"] for arm in result["arms"]] == [4, 4]
+    (claim,) = result["claims"]
+    wanted = {"name", "effect", "interval", "verdict", "smallest_visible_effect", "seed_deviation", "adjusted_p"}
+    assert wanted <= set(claim) and claim["paper"] == "so they say" and claim["seeds"] == 2
+    by_arm = {arm["name"]: arm["scores"]["loss"]["mean"] for arm in result["arms"]}
+    assert claim["effect"] == pytest.approx(by_arm["one"] - by_arm["two"])
+    for run in result["runs"]:
+        assert Path(run["folder"], "model", "model.safetensors").is_file()
+    again = carry_out(study, corpus, out)
+    assert len(trained) == 4 and again == result
+    assert pipeline.study_report(out) == result
+
+
+def test_the_report_is_one_small_file_that_reads_chinese(corpus: Path, tmp_path: Path) -> None:
+    result = carry_out(write(tmp_path), corpus, tmp_path / "out")
+    page = Path(result["report"]).read_text("utf-8")
+    assert len(page) < 5_000_000 and "http" not in page.replace("http://www.w3.org", "")
+    for part in ("一层够吗", "一层", "More layers are better.", "so they say", result["runs"][0]["folder"], "<svg"):
+        assert part in page, part
+    told = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert "| two | 2 | 4 |" in told and "More layers are better." in told
+    order = [page.index(part) for part in ("<h2>What could be seen", "<h2>Verdicts", "<h2>Every run")]
+    assert order == sorted(order)  # what noise allows stands before the verdict
+
+
+def test_a_killed_study_goes_on_to_the_same_figures(
+    corpus: Path, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write(tmp_path)
+    (tmp_path / "whole").mkdir()
+    whole = losses(carry_out(study, corpus, tmp_path / "whole" / "out"))
+    (tmp_path / "killed").mkdir()
+    out, real, steps = tmp_path / "killed" / "out", run_module.Run._log, []
+
+    def log(self: Any, step: Any) -> str:
+        text = real(self, step)
+        steps.append(step.number)
+        if len(steps) in (3, 8):
+            raise Killed
+        return text
+
+    trained.clear()
+    monkeypatch.setattr(run_module.Run, "_log", log)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            carry_out(study, corpus, out)
+    assert losses(carry_out(study, corpus, out)) == whole
+    assert len(steps) < 4 * 4 + 2 * 2  # a run that was killed went on from its checkpoint
+    assert len(trained) == 6 and set(trained) == {"two-seed0", "two-seed1", "one-seed0", "one-seed1"}
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(
+    corpus: Path, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = Design(load_study(write(tmp_path)), {"": corpus})
+    folder = runs.StudyFolder(tmp_path / "out", design, Questions(documents_of(Corpus.open(corpus, "validation"))))
+    folder.begin({})
+    place = folder.folder_of(design.run(design.study.arms[0], 0))
+    place.parent.mkdir()
+
+    def nothing_left(_: float) -> None:
+        raise Killed
+
+    monkeypatch.setattr(runs.time, "sleep", nothing_left)
+    with lock_file(place.with_name(f".{place.name}.lock"), place, remove=True), pytest.raises(Killed):
+        runs.carry_out(folder)
+    assert trained == ["two-seed1", "one-seed0", "one-seed1"]
+    runs.carry_out(folder)
+    assert trained[3:] == ["two-seed0"]
+
+
+def test_a_run_of_a_study_beside_is_not_repeated(
+    corpus: Path, tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carry_out(write(tmp_path), corpus, tmp_path / "first")
+    other = TINY.replace('name = "one"', 'name = "wide"').replace("model.layers = 1", "model.hidden_size = 64")
+    other = (
+        other.replace('name = "two"', 'name = "base"')
+        .replace('"two"', '"base"')
+        .replace('worse = "one"', 'worse = "wide"')
+    )
+    trained.clear()
+    result = carry_out(write(tmp_path, other, "other"), corpus, tmp_path / "second")
+    assert trained == ["wide-seed0", "wide-seed1"]
+    assert "base-seed0" in capsys.readouterr().err
+    assert {run["arm"]: Path(run["folder"]).parents[1].name for run in result["runs"]} == {
+        "base": "first",
+        "wide": "second",
+    }
+
+
+def test_more_seeds_are_added_and_another_study_is_refused(corpus: Path, tmp_path: Path, trained: Trained) -> None:
+    study, out = write(tmp_path), tmp_path / "out"
+    carry_out(study, corpus, out)
+    trained.clear()
+    assert carry_out(study, corpus, out, seeds=3)["finished"] == 6
+    assert trained == ["two-seed2", "one-seed2"]
+    with pytest.raises(UsageError, match=r"was begun with another budget.steps \(4, now 5\)"):
+        carry_out(study, corpus, out, flags={"budget.steps": "5"})
+    with pytest.raises(UsageError, match="is not empty and holds no study"):
+        carry_out(study, corpus, tmp_path)
+    (out / "study.json").write_text("{", "utf-8")
+    with pytest.raises(BertsmithError, match="damaged"):
+        pipeline.study_report(out)
+    with pytest.raises(UsageError, match="holds no study"):
+        pipeline.study_report(tmp_path / "nowhere")
+
+
+def test_the_best_rate_is_taken_and_the_untuned_row_kept(corpus: Path, tmp_path: Path, trained: Trained) -> None:
+    tuned = TINY.replace('note = "一层"', "rates = [1e-9, 3e-3]")
+    result = carry_out(write(tmp_path, tuned), corpus, tmp_path / "out", flags={"budget.steps": 20})
+    assert trained.count("one-1e-09-seed0") == 1 and trained.count("one-1e-09-seed1") == 0
+    assert trained.count("one-0.003-seed0") == trained.count("one-0.003-seed1") == 1
+    assert [arm["name"] for arm in result["arms"]] == ["two", "one", "one, untuned"]
+    assert "rate 0.003, the best of 1e-09, 0.003" in result["arms"][1]["note"]
+
+
+def test_a_student_shares_its_budget_with_its_teacher(corpus: Path, tmp_path: Path, trained: Trained) -> None:
+    taught = TINY.replace(
+        'name = "one"', 'name = "one"\nrecipe = "distilbert-tiny"\nteacher = "two"\nteacher_share = 0.5'
+    )
+    result = carry_out(write(tmp_path, taught), corpus, tmp_path / "out")
+    assert trained == ["two-seed0", "two-seed1", "two-50-seed0", "one-seed0", "two-50-seed1", "one-seed1"]
+    assert [arm["steps"] for arm in result["arms"]] == [4, 2]
+    assert result["matched"]["largest_deviation"] == 0
+    both = {arm["name"]: arm["tokens"] for arm in result["arms"]}
+    assert both["one"] == pytest.approx(both["two"], rel=0.3)  # the teacher's two steps among them
+
+
+@pytest.mark.parametrize("unit", ["tokens", "operations"])
+def test_budgets_are_matched_over_arms(unit: str, corpus: Path, tmp_path: Path) -> None:
+    packed = TINY.replace("model.layers = 1", 'cut.name = "full_sentences", objectives.use = ["masked_lm"]')
+    amount = {"tokens": 100_000, "operations": 2e10}[unit]
+    design = Design(load_study(write(tmp_path, packed), {f"budget.{unit}": amount}), {"": corpus})
+    one, other = (design.run(arm, 0) for arm in design.study.arms)
+    assert one.flags["training.steps"] != other.flags["training.steps"]
+    assert abs(one.used / amount - 1) <= 0.02 and abs(other.used / amount - 1) <= 0.02
+    small = Design(load_study(write(tmp_path, packed), {f"budget.{unit}": amount // 200}), {"": corpus})
+    with pytest.raises(UsageError, match="cannot be met within 2%"):
+        small.check()
+
+
+def test_corpora_by_name(corpus: Path, tmp_path: Path) -> None:
+    own = TINY.replace('note = "一层"', 'corpus = "other"')
+    with pytest.raises(UsageError, match=r"arm one wants its own --corpus other=FOLDER"):
+        carry_out(write(tmp_path, own), corpus, tmp_path / "out")
+    with pytest.raises(UsageError, match="two corpora without a name"):
+        pipeline.study_run(write(tmp_path), [str(corpus), str(corpus)], tmp_path / "out")
+    with pytest.raises(UsageError, match="--corpus: is missing"):
+        pipeline.study_run(write(tmp_path), [], tmp_path / "out")
+    found = pipeline.study_run(write(tmp_path, own), [f"other={corpus}", str(corpus)], tmp_path / "out")
+    assert found["finished"] == 4
+
+
+def test_the_command_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study, out = str(write(tmp_path)), str(tmp_path / "out")
+    line = ["study", "run", study, "--corpus", str(corpus)]
+    assert cli.run([*line, "--dry-run", "--json"]) == 0
+    costs = json.loads(capsys.readouterr().out)
+    assert costs["runs"] == 4 and [arm["steps"] for arm in costs["arms"]] == [4, 4] and costs["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+    assert cli.run(line) == 2
+    assert "--out is missing" in capsys.readouterr().err
+    assert cli.run([*line, "--out", out, "--task", "sst2"]) == 2
+    assert "wants NAME=DATA" in capsys.readouterr().err
+    assert cli.run([*line, "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "From seed to seed" in shown and shown.index("From seed to seed") < shown.index("More layers are better.")
+    assert cli.run(["study", "report", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["finished"] == 4
+    assert cli.run(["study", "list"]) == 0 and cli.run(["study", "show", "sharing"]) == 0
+    assert "ALBERT, average 81.6 against 80.1" in capsys.readouterr().out
+
+
+def test_tasks_and_minimal_pairs_are_asked_too(corpus: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("\n".join(json.dumps({"sentence_good": f"abc {n}", "sentence_bad": f"cab {n}"}) for n in range(9)))
+    data = tmp_path / "SST-2"
+    data.mkdir()
+    for part, count in (("train", 24), ("dev", 12)):
+        rows = [f"{'abc' if n % 2 else 'cab'} {n}\t{n % 2}" for n in range(count)]
+        (data / f"{part}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+    result = carry_out(write(tmp_path), corpus, tmp_path / "out", pairs=[str(pairs)], tasks={"sst2": data}, seeds=1)
+    scores = result["arms"][0]["scores"]
+    assert 0 <= scores["minimal_pairs"]["mean"] <= 1 and 0 <= scores["task sst2"]["mean"] <= 1
+    assert (
+        result["claims"][0]["verdict"] == "undetermined" and "says nothing of noise" in result["claims"][0]["sentence"]
+    )

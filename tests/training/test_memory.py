@@ -1,0 +1,37 @@
+"""The peak of a run is that of the run, not of what the process did before."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from bertsmith.training.device import forget_peak_memory, memory, peak_memory
+
+CPU = torch.device("cpu")
+SIZE = 200_000_000
+
+
+def hold() -> None:
+    """Bytes in use, and given back."""
+    np.ones(SIZE, dtype=np.uint8).sum()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells")
+def test_what_was_before_is_forgotten() -> None:
+    hold()
+    before = peak_memory(CPU)
+    forget_peak_memory(CPU)
+    after = peak_memory(CPU)
+    assert after < before - SIZE / 2
+    hold()
+    assert peak_memory(CPU) > after + SIZE / 2
+
+
+def test_without_the_kernels_word_it_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "STATUS", memory.Path("/nowhere"))
+    monkeypatch.setattr(memory, "CLEAR", memory.Path("/nowhere"))
+    forget_peak_memory(CPU)
+    assert peak_memory(CPU) > 1_000_000
