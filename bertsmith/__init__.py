@@ -1,7 +1,7 @@
 """bertsmith turns raw text into a BERT-family encoder.
 
 The Python API, loaded when first used: prepare, pretrain, finetune, evaluate_mlm, evaluate_pairs, evaluate_task,
-predict_file, export, inspect, load and Predictor.
+predict_file, export, study_run, inspect, load and Predictor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         predict_file,
         prepare,
         pretrain,
+        study_run,
     )
     from bertsmith.serving.predictor import Predictor
     from bertsmith.tasks.search import Search
@@ -43,6 +44,7 @@ __all__ = [
     "predict_file",
     "prepare",
     "pretrain",
+    "study_run",
 ]
 
 _PLACES = {
@@ -60,6 +62,7 @@ _PLACES = {
     "predict_file": "bertsmith.pipeline:predict_file",
     "prepare": "bertsmith.pipeline:prepare",
     "pretrain": "bertsmith.pipeline:pretrain",
+    "study_run": "bertsmith.pipeline:study_run",
 }
 
 

@@ -59,7 +59,11 @@ def test_evaluate_takes_a_task(calls: list[Any]) -> None:
     assert run("evaluate table --from m --data d.csv --text t --label l --task.max-length 64 --json".split()) == 0
     name, arguments, options = calls[-1]
     assert (name, arguments) == ("evaluate_task", ("table", "m", Path("d.csv")))
-    assert options == {"columns": Columns("t", "", "l", None), "flags": {"task.max-length": "64"}}
+    assert options == {
+        "columns": Columns("t", "", "l", None),
+        "flags": {"task.max-length": "64"},
+        "precision": "fp32",
+    }
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ def test_more_seeds_are_added_and_another_study_is_refused(corpus: Path, tmp_pat
 
 def test_the_best_rate_is_taken_and_the_untuned_row_kept(corpus: Path, tmp_path: Path, trained: Trained) -> None:
     tuned = TINY.replace('note = "一层"', "rates = [1e-9, 3e-3]")
-    result = carry_out(write(tmp_path, tuned), corpus, tmp_path / "out", flags={"budget.steps": 20})
+    flags = {"budget.steps": 20, "training.save_every": 50, "training.validate_every": 50}
+    result = carry_out(write(tmp_path, tuned), corpus, tmp_path / "out", flags=flags)
     assert trained.count("one-1e-09-seed0") == 1 and trained.count("one-1e-09-seed1") == 0
     assert trained.count("one-0.003-seed0") == trained.count("one-0.003-seed1") == 1
     assert [arm["name"] for arm in result["arms"]] == ["two", "one", "one, untuned"]
