@@ -13,6 +13,10 @@ class UsageError(BertsmithError):
     exit_code = 2
 
 
+class Diverged(BertsmithError):
+    """A loss or a score is not a finite number: the same line again would find the same."""
+
+
 class InUse(BertsmithError):
     """Another process writes what was to be written; it may be asked again later."""
 

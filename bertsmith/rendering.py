@@ -188,26 +188,18 @@ def studies(found: Sequence[Mapping[str, Any]]) -> str:
 def study_design(result: Mapping[str, Any]) -> str:
     """A study's arms with what they set, and its claims."""
     ((unit, amount),) = result["budget"].items()
-    rows = [[arm["name"], _set_of(arm), arm["note"]] for arm in result["arms"]]
+    from bertsmith.studies.report import arm_shown
+
+    rows = [[arm["name"], arm["recipe"] or result["base"], arm_shown(arm), arm["note"]] for arm in result["arms"]]
     claims = [[f"{claim['better']} > {claim['worse']}", claim["metric"], claim["paper"]] for claim in result["claims"]]
     blocks = [
         f"{result['name']}: {result['question']}",
         result["note"],
         f"recipe {result['base']}, {amount:,.10g} {unit} a run, {result['seeds']} seeds",
-        render_table("", rows, ["arm", "sets", ""]),
+        render_table("", rows, ["arm", "recipe", "sets", ""]),
         render_table("", claims, ["claim", "metric", "published"]),
     ]
     return "\n\n".join(block for block in blocks if block)
-
-
-def _set_of(arm: Mapping[str, Any]) -> str:
-    from bertsmith import config
-
-    told = [f"recipe {arm['recipe']}"] if arm["recipe"] else []
-    told += [f"{key} {json.dumps(value)}" for key, value in config.flat_values(arm["set"]).items()]
-    told += [f"teacher {arm['teacher']}"] if arm["teacher"] else []
-    told += [f"rates {', '.join(f'{rate:g}' for rate in arm['rates'])}"] if arm["rates"] else []
-    return "; ".join(told) or "nothing"
 
 
 def study_costs(result: Mapping[str, Any]) -> str:

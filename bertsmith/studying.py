@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from bertsmith.studies.scores import Questions
 
 Result = dict[str, Any]
+
+SHORTEST = 500
+"""Characters of a text by which models can be judged at all."""
+
+PASS = 1 / 3
+"""Of a step of training: what a teacher's pass costs."""
 
 
 def study_list() -> list[Result]:
@@ -73,13 +80,22 @@ def study_run(
     pairs: minimal pairs (`limit` of each file). tasks: name -> data, on which every model is fine-tuned. flags: the
     budget (`budget.tokens`) and fields of the recipe for all arms.
     """
+    from bertsmith.studies.rows import runs_of
     from bertsmith.studies.runs import StudyFolder, carry_out
 
     design = _design(name, corpora, seeds, flags)
     folder = StudyFolder(Path(out), design, _questions(design, valid, pairs, tasks or {}, limit))
-    call = {"name": str(design.study.path), "corpora": list(corpora), "seeds": design.study.seeds, "flags": flags or {}}
-    folder.begin(call)
-    carry_out(folder)
+    folder.begin(
+        {
+            "name": str(design.study.path.absolute()),
+            "corpora": [
+                f"{name}={path.absolute()}" if name else str(path.absolute()) for name, path in design.corpora.items()
+            ],
+            "seeds": design.study.seeds,
+            "flags": flags or {},
+        }
+    )
+    carry_out(folder, runs_of)
     return _report(folder)
 
 
@@ -95,14 +111,15 @@ def study_plan(name: str | Path, corpora: Sequence[str], seeds: int = 0, flags: 
         run = design.run(arm, 0)
         found = plan_run(plan_of(load_recipe(run.recipe, run.flags)), run.corpus)
         seconds = found["seconds"] or 0.0
-        if run.teacher is not None and run.teacher.share < 1:
-            taught = load_recipe(run.teacher.recipe, run.teacher.flags)
-            seconds += plan_run(plan_of(taught), run.teacher.corpus)["seconds"] or 0.0
-        rates = len(arm.rates)
+        if run.teacher is not None:
+            taught = plan_run(plan_of(load_recipe(run.teacher.recipe, run.teacher.flags)), run.teacher.corpus)
+            seconds += PASS * (found["steps"] or 0) * taught["step_milliseconds"] / 1000
+            seconds += (taught["seconds"] or 0.0) if run.teacher.share < 1 else 0.0
+        tried = {design.run(arm, 0, rate).name for rate in arm.rates} - {run.name}
         arms.append(
             {
                 "name": arm.name,
-                "runs": design.study.seeds + (rates + design.study.seeds - 1 if rates else 0),
+                "runs": design.study.seeds + (len(tried) + design.study.seeds - 1 if tried else 0),
                 "parameters": found["parameters"]["total"],
                 "steps": found["steps"],
                 "tokens": round((found["steps"] or 0) * found["tokens_per_step"]),
@@ -126,7 +143,11 @@ def study_report(out: str | Path) -> Result:
     known = read_study(Path(out))
     if known is None:
         raise UsageError(f"{out}: holds no study")
-    return _report(StudyFolder(Path(out), _design(**known["call"])))
+    design = _design(**{key: known["call"][key] for key in ("name", "corpora", "seeds", "flags")})
+    now = {**json.loads(json.dumps(design.values())), "questions": known["asked"].get("questions")}
+    if now != known["asked"]:
+        raise UsageError(f"{out}: {design.study.path} or its corpora are no longer those that the study was begun with")
+    return _report(StudyFolder(Path(out), design))
 
 
 def _design(name: str | Path, corpora: Sequence[str], seeds: int, flags: Flags | None) -> Design:
@@ -160,7 +181,35 @@ def _questions(
     skipped = Skipped()
     asked = read_pairs(pairs, skipped, limit=limit) if pairs else []
     tell(skipped)
-    return Questions(texts, asked, {name: Path(path) for name, path in tasks.items()})
+    _check_tasks(design, tasks)
+    questions = Questions(texts, design.length, asked, {name: Path(path).absolute() for name, path in tasks.items()})
+    _check_text(design, questions)
+    return questions
+
+
+def _check_tasks(design: Design, tasks: Mapping[str, str | Path]) -> None:
+    """UsageError before anything is trained: unknown tasks, missing data, claims on tasks that are not asked."""
+    from bertsmith.studies.metrics import TASK
+    from bertsmith.tasks.naming import task_for
+    from bertsmith.tasks.parts import read_parts
+
+    for name, data in tasks.items():
+        task, _ = task_for(name, Path(data), None)
+        read_parts(task, Path(data), seed=0)
+    for claim in design.study.claims:
+        if claim.metric.startswith(TASK) and claim.metric.removeprefix(TASK) not in tasks:
+            raise UsageError(
+                f"{design.study.path}: claims by {claim.metric}: give --task {claim.metric[len(TASK) :]}=DATA"
+            )
+
+
+def _check_text(design: Design, questions: Questions) -> None:
+    """UsageError where the text is too short to judge by."""
+    characters = sum(len(line) for document in questions.documents for line in document)
+    if characters < SHORTEST:
+        raise UsageError(
+            f"the text that models are asked has {characters} characters; give at least {SHORTEST} with --valid"
+        )
 
 
 def _report(folder: StudyFolder) -> Result:

@@ -111,11 +111,12 @@ class MaskingConfig:
     )
 
     def check(self) -> None:
-        """UsageError when the shares do not sum to one, for a rarity of anything but tokens, or words of spans."""
+        """UsageError when the shares do not sum to one, or for what does not go with the unit."""
         if self.rarity and self.unit != "token":
             raise UsageError(f'masking.rarity: is for masking.unit = "token", not "{self.unit}"')
-        if self.unit == "span" and self.treatment == "word":
-            raise UsageError('masking.treatment: "word" is for masks of words, not masking.unit = "span"')
+        if self.unit == "span" and (self.treatment == "word" or self.special_positions):
+            key = "special_positions" if self.special_positions else "treatment"
+            raise UsageError(f'masking.{key}: does not go with masking.unit = "span", whose spans are of any tokens')
         total = self.mask_share + self.random_share + self.keep_share
         if abs(total - 1.0) > 1e-6:
             raise UsageError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
 WIDTH, ROW, NAMES, MARGIN = 760, 34, 300, 24
 SMALL = 'text-anchor="middle" fill="var(--muted)" font-size="11"'
-LONGEST_NAME = 44  # characters
+LONGEST_NAME = 40  # columns of a terminal: Chinese characters are two
 
 
 class Interval(NamedTuple):
@@ -41,7 +42,7 @@ def interval_plot(intervals: Sequence[Interval], title: str, left: str, right: s
     ]
     for number, one in enumerate(intervals):
         y = ROW * number + 16
-        name = one.name if len(one.name) <= LONGEST_NAME else one.name[: LONGEST_NAME - 1] + "…"
+        name = _shortened(one.name)
         lines.append(f'<text x="{NAMES - 8}" y="{y + 4}" text-anchor="end" fill="var(--ink)">{escape(name)}</text>')
         if one.low is not None and one.high is not None:
             a, b = place(one.low), place(one.high)
@@ -52,3 +53,13 @@ def interval_plot(intervals: Sequence[Interval], title: str, left: str, right: s
         shown = escape(one.shown)
         lines.append(f'<text x="{middle}" y="{y + 17}" {SMALL}>{shown}</text>')
     return "\n".join([*lines, "</svg>"])
+
+
+def _shortened(name: str) -> str:
+    """The beginning of a name, as much as there is room for."""
+    columns = 0
+    for place, character in enumerate(name):
+        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns > LONGEST_NAME:
+            return name[:place] + "…"
+    return name

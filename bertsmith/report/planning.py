@@ -44,7 +44,7 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     sources = open_sources(plan, opened, device, None) if opened else []
     phases = [
         Phase(one, [n for batch in sources[i].step(0) for n in batch.lengths.tolist()] if sources else _lengths(one))
-        for i, one in enumerate(_phases(plan))
+        for i, one in enumerate(phases_of(plan))
     ]
     settings, times = _time(phases, device)
     memories = [memory_of(phase.plan, settings.precision, _fill(phase)) for phase in phases]
@@ -69,7 +69,7 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     }
 
 
-def _phases(plan: PretrainingPlan) -> list[PretrainingPlan]:
+def phases_of(plan: PretrainingPlan) -> list[PretrainingPlan]:
     """Each phase as a plan of its own."""
     long = plan.long_phase
     phases = [plan]

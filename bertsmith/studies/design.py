@@ -16,11 +16,15 @@ from bertsmith.errors import UsageError
 from bertsmith.models.families import FAMILIES
 from bertsmith.pretraining import plan_of
 from bertsmith.recipe import find_recipe, load_recipe
+from bertsmith.report.planning import phases_of
+from bertsmith.studies.metrics import OF_A_VOCABULARY
 from bertsmith.studies.study import Arm, Study
 from bertsmith.training import budget
 from bertsmith.training.cost import operations_of
 from bertsmith.training.device import Device
+from bertsmith.training.finished import FREE
 from bertsmith.training.plan import PretrainingPlan, open_sources
+from bertsmith.training.student import INHERITED
 
 MATCHED = 0.02
 """How far the budget of a run may be from that of the study, as a share of it."""
@@ -28,10 +32,10 @@ MATCHED = 0.02
 
 @dataclass(frozen=True)
 class Run:
-    """One training. rate: its learning rate where that is not the recipe's; share: of the study's budget.
+    """One training. rate: its learning rate where that is not the recipe's, else 0; share: of the study's budget.
 
-    flags: fields over its recipe, by dotted key. fingerprint: equal for the same weights. used: of the budget's unit,
-    as planned; 0 of minutes, which are known afterwards.
+    flags: fields over its recipe, by dotted key. fingerprint: equal for the same weights. length: of its longest
+    sequences, in tokens.
     """
 
     arm: str
@@ -43,14 +47,19 @@ class Run:
     corpus: Path
     teacher: Run | None
     fingerprint: str
-    used: float
+    length: int
 
     @property
     def name(self) -> str:
-        """What its folder is called: readable, and the same in every study that holds it under this arm."""
+        """What its folder is called."""
         rate = f"-{self.rate:g}" if self.rate else ""
-        part = f"-{self.share:.0%}".replace("%", "") if self.share < 1 else ""
-        return f"{self.arm}{rate}{part}-seed{self.seed}-{self.fingerprint[:12]}"
+        part = f"-{100 * self.share:.0f}" if self.share < 1 else ""
+        return f"{self.arm}{rate}{part}-seed{self.seed}-{self.mark}"
+
+    @property
+    def mark(self) -> str:
+        """What tells it from others in the names of files."""
+        return self.fingerprint[:12]
 
 
 @dataclass(frozen=True)
@@ -61,48 +70,81 @@ class Design:
     corpora: Mapping[str, Path]
 
     def check(self) -> None:
-        """UsageError for the first arm that cannot be trained as the study says, before anything is."""
+        """UsageError, a line for each arm and claim that cannot be as the study says, before anything is trained."""
+        mistakes: list[str] = []
+        first: dict[str, str] = {}
         for arm in self.study.arms:
-            self.run(arm, seed=0)
+            try:
+                run = self.run(arm, seed=0)
+            except UsageError as error:
+                mistakes += str(error).split("\n")
+                continue
+            other = first.setdefault(run.fingerprint, arm.name)
+            if other != arm.name:
+                mistakes.append(f"arms {other} and {arm.name} are the same: they set nothing that differs")
+        for claim in self.study.claims if not mistakes else ():
+            arms = [self.study.arm(name) for name in (claim.better, claim.worse)]
+            if claim.metric in OF_A_VOCABULARY and len({self._tokenizer_of(arm) for arm in arms}) > 1:
+                mistakes.append(
+                    f"claim {claim.better} > {claim.worse}: {claim.metric} does not compare between tokenizers; use"
+                    " bits_per_character"
+                )
+        if mistakes:
+            raise UsageError("\n".join(_placed(line, self.study.path) for line in mistakes))
 
     def run(self, arm: Arm, seed: int, rate: float = 0.0, share: float = 1.0) -> Run:
-        """The run of an arm with a seed."""
+        """The run of an arm with a seed; a rate that is the recipe's own is no other run."""
+        if rate and rate == self._plan(arm, seed, 0.0, {"training.steps": 1})[0].training.learning_rate:
+            rate = 0.0
         key = (arm.name, seed, rate, share)
         if key not in self._runs:
             self._runs[key] = self._run(arm, seed, rate, share)
         return self._runs[key]
 
     def _run(self, arm: Arm, seed: int, rate: float, share: float) -> Run:
-        plan, flags, used = self._within_budget(arm, seed, rate, share * (1 - arm.teacher_share))
+        plan, flags = self._within_budget(arm, seed, rate, share * (1 - arm.teacher_share))
         teacher = self.teacher_of(arm, seed)
-        fingerprint = store.fingerprint(
-            plan.values(), self._opened(arm).fingerprint, teacher.fingerprint if teacher else ""
-        )
+        values = {key: value for key, value in config.flat_values(plan.values()).items() if key not in FREE}
+        fingerprint = store.fingerprint(values, self._opened(arm).fingerprint, teacher.fingerprint if teacher else "")
         path, corpus = self._recipe_of(arm), self.corpora[self.corpus_of(arm)]
-        return Run(arm.name, seed, rate, share, path, flags, corpus, teacher, fingerprint, used)
+        return Run(arm.name, seed, rate, share, path, flags, corpus, teacher, fingerprint, plan.longest)
 
     def teacher_of(self, arm: Arm, seed: int) -> Run | None:
         """The run that teaches an arm: within the arm's own budget, or that of another arm."""
         if not arm.teacher:
             return None
-        return self.run(self.study.arm(arm.teacher), seed, share=arm.teacher_share or 1.0)
+        other = self.study.arm(arm.teacher)
+        if self._tokenizer_of(other) != self._tokenizer_of(arm):
+            raise UsageError(f"arm {arm.name}: its teacher {other.name} has another tokenizer")
+        return self.run(other, seed, share=arm.teacher_share or 1.0)
 
     def corpus_of(self, arm: Arm) -> str:
         """The name of the corpus an arm is trained on; UsageError when it is not there."""
         if arm.corpus and arm.corpus not in self.corpora:
-            raise UsageError(f"{self.study.path}: arm {arm.name} wants its own --corpus {arm.corpus}=FOLDER")
+            raise UsageError(f"arm {arm.name} wants its own --corpus {arm.corpus}=FOLDER")
         return next((name for name in (arm.corpus, arm.prefers) if name in self.corpora), next(iter(self.corpora)))
+
+    @property
+    def length(self) -> int:
+        """Tokens of the sequences that all models are asked: what the shortest of them reads."""
+        return min(self.run(arm, 0).length for arm in self.study.arms)
 
     def values(self) -> dict[str, Any]:
         """All that decides what the study finds, but for the number of seeds."""
         study = self.study
+        told = ("note",)
+        arms = {
+            arm.name: {**{k: v for k, v in config.to_values(arm).items() if k not in told}, "set": study.sets[arm.name]}
+            for arm in study.arms
+        }
+        common = {key: value for key, value in config.flat_values(dict(study.set)).items() if key not in FREE}
         return {
             "study": study.name,
             "base": study.base,
-            "budget": config.to_values(study.budget),
-            "set": dict(study.set),
-            "arms": {arm.name: {**config.to_values(arm), "set": dict(study.sets[arm.name])} for arm in study.arms},
-            "corpora": {name: Corpus.open(folder).fingerprint for name, folder in self.corpora.items()},
+            "budget": dict([study.budget.unit_and_amount]),
+            "set": common,
+            "arms": arms,
+            "corpora": {name: corpus.fingerprint for name, corpus in self._corpora.items()},
         }
 
     # --- one arm ---
@@ -113,6 +155,9 @@ class Design:
     def _opened(self, arm: Arm) -> Corpus:
         return self._corpora[self.corpus_of(arm)]
 
+    def _tokenizer_of(self, arm: Arm) -> str:
+        return str(self._opened(arm).details["tokenizer_fingerprint"])
+
     @cached_property
     def _corpora(self) -> dict[str, Corpus]:
         return {name: Corpus.open(folder) for name, folder in self.corpora.items()}
@@ -122,27 +167,23 @@ class Design:
         return {}
 
     @cached_property
-    def _tokens(self) -> dict[str, float]:
+    def _costs(self) -> dict[str, float]:
         return {}
 
-    def _within_budget(
-        self, arm: Arm, seed: int, rate: float, share: float
-    ) -> tuple[PretrainingPlan, dict[str, Any], float]:
-        """The plan, the flags that make it, and what it uses of the budget."""
+    def _within_budget(self, arm: Arm, seed: int, rate: float, share: float) -> tuple[PretrainingPlan, dict[str, Any]]:
+        """The plan of a run that uses that share of the budget, and the flags that make it."""
         unit, amount = self.study.budget.unit_and_amount
-        plan, flags = self._plan(arm, seed, rate, {"training.steps": 1})
+        amount *= share
         if unit == "minutes":
-            return *self._plan(arm, seed, rate, {"training.minutes": amount * share}), 0.0
-        cost = 1.0 if unit == "steps" else self._tokens_per_step(arm, plan)
-        if unit == "operations":
-            cost *= self._operations_per_token(arm, plan)
-        steps = round(amount * share / cost)
-        if steps < 1 or abs(steps * cost - amount * share) > MATCHED * amount * share:
+            return self._plan(arm, seed, rate, {"training.minutes": amount})
+        cost = self._cost_of_step(arm)
+        steps = round(amount / cost)
+        if steps < 1 or abs(steps * cost - amount) > MATCHED * amount:
             raise UsageError(
-                f"{self.study.path}: arm {arm.name}: {amount * share:g} {unit} cannot be met within {MATCHED:.0%}: a"
-                f" step has {cost:,.0f}; give a larger budget"
+                f"arm {arm.name}: {amount:,.10g} {unit} cannot be met within {MATCHED:.0%}: a step has {cost:,.0f};"
+                " give a larger budget"
             )
-        return *self._plan(arm, seed, rate, {"training.steps": steps}), steps * cost
+        return self._plan(arm, seed, rate, {"training.steps": steps})
 
     def _plan(
         self, arm: Arm, seed: int, rate: float, budget_flag: Mapping[str, Any]
@@ -155,21 +196,49 @@ class Design:
             **({"training.learning_rate": rate} if rate else {}),
             **budget_flag,
         }
-        recipe = load_recipe(self._recipe_of(arm), flags)
+        sizes = self._sizes_from_teacher(arm, flags)
+        recipe = load_recipe(self._recipe_of(arm), flags, sizes)
         if FAMILIES[recipe.model.family].positions_after_padding:  # the tokenizer decides, not the recipe
             flags["model.position_offset"] = corpus.tokenizer.special.pad + 1
-            recipe = load_recipe(self._recipe_of(arm), flags)
+            recipe = load_recipe(self._recipe_of(arm), flags, sizes)
         plan = plan_of(recipe)
         plan = replace(plan, model=replace(plan.model, vocab_size=corpus.vocab_size))
         plan.check()
+        if "masked_lm" not in plan.heads:
+            raise UsageError(f"arm {arm.name}: objectives.use has no masked_lm, by which a study judges")
         return plan, flags
 
-    def _tokens_per_step(self, arm: Arm, plan: PretrainingPlan) -> float:
-        """Mean tokens of a step; the same for every seed and rate, so that all runs of an arm have equal steps."""
-        if arm.name not in self._tokens:
-            sources = open_sources(replace(plan, seed=0), self._opened(arm), Device(torch.device("cpu")), None)
-            self._tokens[arm.name] = budget.tokens_per_step(sources[0])
-        return self._tokens[arm.name]
+    def _sizes_from_teacher(self, arm: Arm, flags: Mapping[str, Any]) -> config.Values | None:
+        """The sizes of a student that starts from its teacher's layers, as `pretrain` gives them to it."""
+        if not arm.teacher:
+            return None
+        recipe = load_recipe(self._recipe_of(arm), flags)
+        if "distillation" not in recipe.objectives.use or recipe.objectives.distillation.initial == "random":
+            return None
+        teacher, _ = self._plan(self.study.arm(arm.teacher), 0, 0.0, {"training.steps": 1})
+        model = teacher.model.resolved()
+        return {name: getattr(model, name) for name in INHERITED}
+
+    def _cost_of_step(self, arm: Arm) -> float:
+        """What a step uses of the budget; the same for every seed and rate, so that runs of an arm have equal steps."""
+        if arm.name not in self._costs:
+            self._costs[arm.name] = self._cost(arm)
+        return self._costs[arm.name]
+
+    def _cost(self, arm: Arm) -> float:
+        unit, _ = self.study.budget.unit_and_amount
+        if unit == "steps":
+            return 1.0
+        plan, _ = self._plan(arm, 0, 0.0, {"training.steps": 1})
+        sources = open_sources(plan, self._opened(arm), Device(torch.device("cpu")), None)
+        shares = [1 - plan.long_phase.share, plan.long_phase.share]
+        total = 0.0
+        for phase, source, share in zip(phases_of(plan), sources, shares, strict=False):
+            cost = budget.tokens_per_step(source)
+            if unit == "operations":
+                cost *= self._operations_per_token(arm, phase)
+            total += share * cost
+        return total
 
     def _operations_per_token(self, arm: Arm, plan: PretrainingPlan) -> float:
         """Of the model, and of its teacher's pass; where both meet the whole vocabulary, at every position."""
@@ -187,6 +256,10 @@ class Design:
 def _vocabulary(plan: PretrainingPlan) -> float:
     model = plan.model.resolved()
     return 2 * model.embedding_size * (model.hidden_size + model.vocab_size)
+
+
+def _placed(line: str, path: Path) -> str:
+    return line if line.startswith(str(path)) else f"{path}: {line}"
 
 
 def parse_corpora(given: Sequence[str]) -> dict[str, Path]:

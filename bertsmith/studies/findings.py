@@ -3,149 +3,171 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertsmith.studies.metrics import metric_of
-from bertsmith.studies.runs import Row, StudyFolder, rows_of
+from bertsmith.studies.design import MATCHED, Run
+from bertsmith.studies.metrics import COUNTED, metric_of
+from bertsmith.studies.rows import Row, rows_of
+from bertsmith.studies.runs import FAILED, StudyFolder
 from bertsmith.studies.scores import Score
 from bertsmith.studies.study import Claim
-from bertsmith.studies.verdicts import (
-    Effect,
-    Noise,
-    effect_of,
-    holm,
-    noise_of,
-    smallest_effect,
-    verdict_of,
-)
+from bertsmith.studies.verdicts import Effect, Noise, effect_of, holm, noise_of, smallest_effect, verdict_of
 
 Result = dict[str, Any]
-ByArm = Mapping[str, Mapping[int, Score]]
+BySeed = dict[int, Score]
+NO_NOISE = Noise(0.0, 1)
 
 
 class _Judged(NamedTuple):
+    """A claim, and what is known of it; reason: why nothing is, or ""."""
+
     claim: Claim
-    effect: Effect
+    effect: Effect | None
     noise: Noise
+    reason: str = ""
 
 
 def findings_of(folder: StudyFolder) -> Result:
-    """{study question note base budget matched seeds finished due noise arms claims runs}.
+    """{study question note base set budget matched seeds finished due failed seconds noise arms claims runs}.
 
-    noise: by metric the deviation of one run and its degrees of freedom. arms: {name arm note runs steps tokens
-    scores}, scores by metric with mean and deviation over seeds. claims: {name metric better worse effect interval p
-    adjusted_p smallest_visible_effect seed_deviation verdict sentence paper}. runs: {name folder arm seed rate steps
-    tokens seconds scores}.
+    noise: by metric the deviation of one run and its degrees of freedom. arms: {name arm note recipe set corpus teacher
+    runs steps tokens seconds scores}, scores by metric with mean and deviation over seeds. claims: {name metric better
+    worse effect interval p adjusted_p seeds smallest_visible_effect seed_deviation verdict sentence paper}. runs: {name
+    folder arm seed rate steps tokens seconds scores}. failed: {run: why}. seconds: of all training.
     """
     study, rows = folder.design.study, rows_of(folder)
-    scores = {row.name: _scores(folder, row) for row in rows}
-    metrics = list(dict.fromkeys(name for arm in scores.values() for run in arm.values() for name in run))
-    by_metric = {metric: _of_metric(scores, metric) for metric in metrics}
-    noises = {metric: noise_of(arms) for metric, arms in by_metric.items()}
-    judged = [one for claim in study.claims if (one := _judge(claim, by_metric, noises)) is not None]
-    adjusted = holm([one.effect.p for one in judged])
-    all_runs = {run.name: run for row in rows for run in row.runs}
-    done = [run for run in all_runs.values() if folder.scores(run) is not None]
+    table = {row.name: _scores(folder, row) for row in rows}
+    standing = {row.name for row in rows if row.stands}
+    metrics = list(dict.fromkeys(name for by_metric in table.values() for name in by_metric))
+    noises = {
+        name: noise_of({row: found[name] for row, found in table.items() if name in found and row in standing})
+        for name in metrics
+    }
+    judged = [_judge(claim, table, noises) for claim in study.claims]
+    adjusted = holm([one.effect.p if one.effect else 1.0 for one in judged])
+    every = {run.name: run for row in rows for run in row.runs}
+    done = [run for run in every.values() if folder.scores(run) is not None]
+    results = {run.name: folder.result(run) for run in done}
     return {
         "study": study.name,
         "question": study.question,
         "note": study.note,
         "base": study.base,
+        "set": dict(study.set),
         "budget": dict([study.budget.unit_and_amount]),
         "matched": _matched(folder, rows),
         "seeds": study.seeds,
         "finished": len(done),
-        "due": len(all_runs) - len(done),
+        "due": len(every) - len(done),
+        "failed": {name: result[FAILED] for name, result in results.items() if FAILED in result},
+        "seconds": sum(result.get("seconds", 0.0) for result in results.values()),
         "noise": {name: {"deviation": _number(n.deviation), "freedom": n.freedom} for name, n in noises.items()},
-        "arms": [_arm(folder, row, scores[row.name]) for row in rows],
-        "claims": [_told(one, p, len(judged)) for one, p in zip(judged, adjusted, strict=True)],
-        "runs": [_run(folder, run) for run in done],
+        "arms": [_arm(folder, row, table[row.name]) for row in rows],
+        "claims": [_told(one, p, study.seeds, len(judged)) for one, p in zip(judged, adjusted, strict=True)],
+        "runs": [
+            _run(run, results[run.name], folder.scores(run) or {}) for run in done if FAILED not in results[run.name]
+        ],
     }
 
 
-def _scores(folder: StudyFolder, row: Row) -> dict[int, Mapping[str, Score]]:
-    """By seed what the finished runs of a row answered."""
-    found = {run.seed: folder.scores(run) for run in row.compared}
-    return {seed: scores for seed, scores in found.items() if scores is not None}
+def _scores(folder: StudyFolder, row: Row) -> dict[str, BySeed]:
+    """By metric and seed what the finished runs of a row answered."""
+    found: dict[str, BySeed] = {}
+    for run in row.compared:
+        for name, score in (folder.scores(run) or {}).items():
+            found.setdefault(name, {})[run.seed] = score
+    return found
 
 
-def _of_metric(scores: Mapping[str, Mapping[int, Mapping[str, Score]]], metric: str) -> dict[str, dict[int, Score]]:
-    """By row and seed one metric, of the rows that have it."""
-    found = {
-        name: {seed: run[metric] for seed, run in by_seed.items() if metric in run} for name, by_seed in scores.items()
-    }
-    return {name: by_seed for name, by_seed in found.items() if by_seed}
+def _judge(claim: Claim, table: Mapping[str, Mapping[str, BySeed]], noises: Mapping[str, Noise]) -> _Judged:
+    """The effect a claim speaks of, or why there is none yet, or none at all."""
+    better, worse = (table.get(name, {}).get(claim.metric, {}) for name in (claim.better, claim.worse))
+    noise = NO_NOISE if claim.metric in COUNTED else noises.get(claim.metric, Noise(math.nan, 0))
+    if set(better) & set(worse):
+        return _Judged(claim, effect_of(better, worse, metric_of(claim.metric).lower, noise), noise)
+    lacking = [n for n in (claim.better, claim.worse) if table.get(n) and claim.metric not in table[n]]
+    if lacking:
+        return _Judged(
+            claim, None, noise, f"{' and '.join(lacking)} cannot be asked for {metric_of(claim.metric).title}"
+        )
+    return _Judged(claim, None, noise, "no seed of both arms is finished")
 
 
-def _judge(claim: Claim, by_metric: Mapping[str, ByArm], noises: Mapping[str, Noise]) -> _Judged | None:
-    """The effect a claim speaks of; None while the arms have no seed in common, or where they lack the metric."""
-    arms = by_metric.get(claim.metric, {})
-    better, worse = arms.get(claim.better, {}), arms.get(claim.worse, {})
-    if not set(better) & set(worse):
-        return None
-    noise = noises[claim.metric]
-    return _Judged(claim, effect_of(better, worse, metric_of(claim.metric).lower, noise), noise)
-
-
-def _told(one: _Judged, adjusted: float, claims: int) -> Result:
+def _told(one: _Judged, adjusted: float, seeds: int, claims: int) -> Result:
     claim, effect = one.claim, one.effect
-    verdict, smallest = verdict_of(effect, adjusted), smallest_effect(effect, one.noise, claims)
+    verdict = verdict_of(effect, adjusted) if effect else "undetermined"
+    smallest = smallest_effect(effect, one.noise, claims) if effect else math.inf
     return {
-        "name": claim.text or f"{claim.better} is better than {claim.worse}",
+        "name": claim.text or f"{claim.better} is better than {claim.worse}.",
         "metric": claim.metric,
         "better": claim.better,
         "worse": claim.worse,
-        "effect": effect.value,
-        "interval": [_number(bound) for bound in effect.interval],
-        "p": effect.p,
-        "adjusted_p": adjusted,
-        "seeds": effect.seeds,
+        "effect": effect.value if effect else None,
+        "interval": [_number(bound) for bound in effect.interval] if effect else [None, None],
+        "p": effect.p if effect else None,
+        "adjusted_p": adjusted if effect else None,
+        "seeds": effect.seeds if effect else 0,
         "seed_deviation": _number(one.noise.deviation),
         "smallest_visible_effect": _number(smallest),
         "verdict": verdict,
-        "sentence": _sentence(one, verdict, smallest),
+        "sentence": _sentence(one, verdict, smallest, seeds),
         "paper": claim.paper,
     }
 
 
-def _sentence(one: _Judged, verdict: str, smallest: float) -> str:
+def _sentence(one: _Judged, verdict: str, smallest: float, seeds: int) -> str:
     """The verdict in one sentence, with what could have been seen at all."""
     claim, effect, metric = one.claim, one.effect, metric_of(one.claim.metric)
+    if effect is None:
+        return f"Undetermined: {one.reason}."
     if not one.noise.freedom:
-        return f"Undetermined: {effect.seeds} seed of two arms says nothing of noise; give --seeds 2 or more."
+        return "Undetermined: one seed says nothing of noise; give --seeds 2 or more."
+    so_far = f" so far, with {effect.seeds} of {seeds} seeds" if effect.seeds < seeds else ""
     side = "better" if effect.value > 0 else "worse"
-    low, high = (f"{_signed(bound, metric.show)}" for bound in effect.interval)
+    low, high = (signed(bound, metric.show) for bound in effect.interval)
     found = f"{claim.better} is {metric.show(abs(effect.value))} {side} than {claim.worse} in {metric.title}"
-    found += f" [{low}, {high}]"
+    found += f" (95 %: {low} to {high}, + for better)"
     if verdict == "undetermined":
-        return f"Undetermined: {found}; below {metric.show(smallest)} nothing can be told from noise here."
-    return f"{verdict.capitalize()}: {found}."
+        return f"Undetermined{so_far}: {found}; an effect of {metric.show(smallest)} would have been seen."
+    return f"{verdict.capitalize()}{so_far}: {found}."
 
 
-def _signed(value: float, show: Any) -> str:
+def signed(value: float, show: Callable[[float], str]) -> str:
+    """A difference with its sign."""
     return f"{'+' if value >= 0 else '-'}{show(abs(value))}"
 
 
-def _arm(folder: StudyFolder, row: Row, scores: Mapping[int, Mapping[str, Score]]) -> Result:
-    results = [folder.result(run) for run in row.compared if run.seed in scores]
-    names = list(dict.fromkeys(name for run in scores.values() for name in run))
-    values = {name: [run[name].value for run in scores.values() if name in run] for name in names}
+def _arm(folder: StudyFolder, row: Row, found: Mapping[str, BySeed]) -> Result:
+    arm, design = row.arm, folder.design
+    results = [folder.result(run) for run in row.compared if folder.scores(run)]
     return {
         "name": row.name,
-        "arm": row.arm,
+        "arm": arm.name,
         "note": row.note,
-        "runs": len(scores),
-        "steps": results[0]["steps"] if results else None,
+        "recipe": arm.recipe or design.study.base,
+        "set": dict(design.study.sets[arm.name]),
+        "corpus": str(design.corpora[design.corpus_of(arm)]),
+        "teacher": arm.teacher,
+        "teacher_share": arm.teacher_share,
+        "rates": list(arm.rates),
+        "runs": len(results),
+        "steps": _mean([result["steps"] for result in results]),
         "tokens": _mean([result["tokens"] for result in results]),
-        "scores": {name: {"mean": _mean(found), "deviation": _deviation(found)} for name, found in values.items()},
+        "seconds": _mean([result["seconds"] for result in results]),
+        "scores": {
+            name: {
+                "mean": _mean([score.value for score in by_seed.values()]),
+                "deviation": _deviation([score.value for score in by_seed.values()]),
+            }
+            for name, by_seed in found.items()
+        },
     }
 
 
-def _run(folder: StudyFolder, run: Any) -> Result:
-    result, scores = folder.result(run), folder.scores(run) or {}
+def _run(run: Run, result: Mapping[str, Any], scores: Mapping[str, Score]) -> Result:
     return {
         "name": run.name,
         "folder": result["folder"],
@@ -160,17 +182,26 @@ def _run(folder: StudyFolder, run: Any) -> Result:
 
 
 def _matched(folder: StudyFolder, rows: Sequence[Row]) -> Result:
-    """How the budget was met: by planned steps, or, for minutes, by what the runs took. largest: deviation, a share."""
+    """How the budget was met, and the largest deviation of a finished run, as a share of it; None where none is.
+
+    Tokens and minutes are those that runs used; operations are tokens times operations of a token.
+    """
     unit, amount = folder.design.study.budget.unit_and_amount
-    runs = [run for row in rows for run in row.compared]
-    if unit == "minutes":
-        seconds = [folder.result(run)["seconds"] for run in runs if folder.scores(run) is not None]
-        used, how = [second / 60 for second in seconds], "steps timed before step 1 of each run"
-    else:
-        shares = [run.share * (1 - folder.design.study.arm(run.arm).teacher_share) for run in runs]
-        used = [run.used / share for run, share in zip(runs, shares, strict=True)]
-        how = {"steps": "steps", "tokens": "mean tokens of a step", "operations": "operations of a token"}[unit]
-    return {"by": how, "largest_deviation": max((abs(one / amount - 1) for one in used), default=0.0)}
+    results = [folder.result(run) for row in rows for run in row.compared if folder.scores(run)]
+    how = {
+        "steps": "steps",
+        "tokens": "the mean tokens of a step",
+        "operations": "the mean tokens of a step and their operations",
+        "minutes": "the time of a step before step 1",
+    }[unit]
+    used = {
+        "steps": [],  # met exactly
+        "tokens": [result["tokens"] / amount for result in results],
+        "operations": [],  # met within MATCHED, or refused
+        "minutes": [result["seconds"] / 60 / amount for result in results],
+    }[unit]
+    largest = max((abs(share - 1) for share in used), default=None)
+    return {"by": how, "largest_deviation": largest, "within": largest is None or largest <= MATCHED}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -39,6 +39,12 @@ METRICS: dict[str, Metric] = {
     "tokens_per_second": Metric("tokens/s", False, lambda value: f"{value:,.0f}", True),
     "peak_memory": Metric("peak memory", True, lambda value: f"{value / 1e9:.2f} GB", True),
 }
+OF_A_VOCABULARY = ("loss", "accuracy", "word_loss", "word_accuracy")
+"""Those that count tokens: they compare between models of one tokenizer only."""
+
+COUNTED = ("parameters",)
+"""Those that are the same for every seed."""
+
 TASK = "task "
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertsmith import store
+from bertsmith import console, store
 from bertsmith.config import Values
 from bertsmith.data.config import CutConfig
 from bertsmith.data.corpus import Corpus
@@ -47,9 +48,13 @@ Scores = dict[str, Score]
 
 @dataclass(frozen=True)
 class Questions:
-    """What every model of a study is asked. documents: lists of clean sentences. tasks: name -> data."""
+    """What every model of a study is asked. documents: lists of clean sentences. tasks: name -> data.
+
+    length: tokens of a sequence, the same for all, so that the same tokens are hidden beside the same others.
+    """
 
     documents: Sequence[Sequence[str]]
+    length: int
     pairs: Sequence[MinimalPair] = ()
     tasks: Mapping[str, Path] = field(default_factory=dict)
     seed: int = 0
@@ -61,7 +66,13 @@ class Questions:
             "pairs": store.fingerprint([[pair.good, pair.bad] for pair in self.pairs]),
             "tasks": {name: str(path) for name, path in self.tasks.items()},
             "seed": self.seed,
+            "length": self.length,
         }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for the same questions."""
+        return store.fingerprint(self.values())
 
 
 def documents_of(corpus: Corpus) -> list[list[str]]:
@@ -92,8 +103,7 @@ def score_model(model: Path, result: Mapping[str, Any], questions: Questions, ta
     trained = load_trained(model)
     scores = {**_of_text(trained, questions), **_of_pairs(trained, questions), **_costs(trained, result)}
     if questions.pairs:
-        _, margins = margins_of(trained.model, trained.tokenizer, questions.pairs, trained.max_length, Skipped())
-        scores["minimal_pairs"] = _shares((margins[:, 0] > TIE).astype(float), np.ones(len(margins)))
+        scores["minimal_pairs"] = _of_minimal_pairs(trained, questions.pairs)
     for name, data in questions.tasks.items():
         found = finetune(name, model, data, tasks / name, search=Search(baselines="none"), flags={"seed": seed})
         value = found["validation"][found["metric"]]
@@ -102,8 +112,9 @@ def score_model(model: Path, result: Mapping[str, Any], questions: Questions, ta
 
 
 def _of_text(trained: Trained, questions: Questions) -> Scores:
-    length = trained.max_length
-    scored: TextScores = score_text(trained.model, trained.tokenizer, questions.documents, questions.seed, length)
+    scored: TextScores = score_text(
+        trained.model, trained.tokenizer, questions.documents, questions.seed, questions.length
+    )
     tokens, words = scored.answers[TOKENS], scored.answers[WORDS]
     return {
         "loss": _shares(tokens[:, 0], tokens[:, 2]),
@@ -115,18 +126,35 @@ def _of_text(trained: Trained, questions: Questions) -> Scores:
 
 
 def _of_pairs(trained: Trained, questions: Questions) -> Scores:
-    """Of a model with a pair head, both ways in which a text makes pairs, whichever it was trained on."""
+    """Of a model with a pair head, both ways in which a text makes pairs, whichever it was trained on.
+
+    Nothing of a text that makes none, such as a single document.
+    """
     if "pair" not in trained.model.trained_heads:
         return {}
     found: Scores = {}
     for name in PAIR_TASKS:
         cut = replace(CutConfig(), name=name)
-        logits, labels = judge_pairs(
-            trained.model, trained.tokenizer, questions.documents, cut, questions.seed, trained.max_length
-        )
+        try:
+            logits, labels = judge_pairs(
+                trained.model, trained.tokenizer, questions.documents, cut, questions.seed, questions.length
+            )
+        except UsageError as error:
+            console.warn(f"{name}: is not asked: {error}")
+            continue
         right = (logits.argmax(-1) == labels).double().numpy()
         found[name] = _shares(right, np.ones(len(right)))
     return found
+
+
+def _of_minimal_pairs(trained: Trained, pairs: Sequence[MinimalPair]) -> Score:
+    """An entry for each pair; one that this model cannot read has no weight."""
+    kept, margins = margins_of(trained.model, trained.tokenizer, pairs, trained.max_length, Skipped())
+    places = {pair.place: number for number, pair in enumerate(pairs)}
+    right, weights = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for pair, margin in zip(kept, margins[:, 0], strict=True):
+        right[places[pair.place]], weights[places[pair.place]] = margin > TIE, 1
+    return _shares(right, weights)
 
 
 def _costs(trained: Trained, result: Mapping[str, Any]) -> Scores:

@@ -13,12 +13,13 @@
     better = "none"
     worse = "all"
 
-Every mistake is told with its file and key, all at once.
+A study without claims asks whether its first arm is better than each other one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,9 +30,18 @@ from bertsmith import config
 from bertsmith.config import Flags, Values
 from bertsmith.errors import UsageError
 from bertsmith.recipe import Recipe, find_recipe
-from bertsmith.studies.metrics import METRICS
+from bertsmith.studies.metrics import METRICS, TASK
 
 FOLDER = Path(__file__).with_name("shipped")
+NAME = re.compile(r"\w[\w .+-]{0,59}")
+OF_CORPUS = ("tokenizer", "text")
+OF_STUDY = {
+    "seed": "--seeds says how many there are",
+    "name": "an arm has a name of its own",
+    **{f"training.{unit}": f"the study has a budget; give --budget.{unit}" for unit in ("steps", "tokens", "minutes")},
+    "training.epochs": "the study has a budget; give --budget.tokens",
+}
+"""Fields of a recipe that are not an arm's to set, and why."""
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -46,12 +56,13 @@ class BudgetConfig:
 
     @property
     def unit_and_amount(self) -> tuple[str, float]:
-        """("tokens", 300000); UsageError unless there is exactly one."""
-        given = [(name, value) for name, value in config.to_values(self).items() if value]
-        if len(given) != 1:
-            told = ", ".join(name for name, _ in given) or "none"
-            raise UsageError(f"budget: wants one of tokens, steps, operations or minutes, not {told}")
-        return given[0]
+        """("tokens", 300000) of a budget that was checked."""
+        return self.given[0]
+
+    @property
+    def given(self) -> list[tuple[str, float]]:
+        """All that are above 0."""
+        return [(name, value) for name, value in config.to_values(self).items() if value]
 
 
 @dataclass(frozen=True)
@@ -152,6 +163,7 @@ def load_study(name_or_path: str | Path, flags: Flags | None = None, seeds: int 
     if budget:
         typed = {key.removeprefix("budget."): text for key, text in budget.items()}
         head = replace(head, budget=config.build(BudgetConfig, _budget(typed), "--budget"))
+    typed_values = config.parse_overrides(Recipe, fields)
     study = Study(
         path.stem,
         path,
@@ -160,11 +172,12 @@ def load_study(name_or_path: str | Path, flags: Flags | None = None, seeds: int 
         head.base,
         seeds or head.seeds,
         head.budget,
-        config.merge(common, config.parse_overrides(Recipe, fields)),
+        config.merge(common, typed_values),
         tuple(arms),
         sets,
-        claims,
+        claims or tuple(Claim(arms[0].name, arm.name) for arm in arms[1:]),
     )
+    _check_typed(study, config.flat_values(typed_values))
     _check(study)
     return study
 
@@ -194,31 +207,65 @@ def _fields_of(table: Any, place: str) -> Values:
         raise UsageError("\n".join(line.replace("--", f"{place}.", 1) for line in told)) from error
 
 
+def _check_typed(study: Study, typed: Values) -> None:
+    """UsageError for a typed field that is not for a study to set, or that an arm sets itself."""
+    mistakes = [f"--{key.replace('_', '-')}: {reason}" for key in typed if (reason := _not_an_arms(key))]
+    for arm in study.arms:
+        own = {*config.flat_values(study.sets[arm.name]), *(("training.learning_rate",) if arm.rates else ())}
+        mistakes += [
+            f"--{key.replace('_', '-')}: arm {arm.name} of {study.name} sets its own" for key in typed if key in own
+        ]
+    if mistakes:
+        raise UsageError("\n".join(mistakes))
+
+
+def _not_an_arms(key: str) -> str:
+    """Why a field cannot be set by a study; "" where it can."""
+    if key.split(".")[0] in OF_CORPUS:
+        return "is settled when a corpus is prepared; give the arm a corpus of its own"
+    return OF_STUDY.get(key, "")
+
+
 def _check(study: Study) -> None:
     """UsageError, one line per mistake, for names that do not fit together."""
     mistakes: list[str] = []
     names = [arm.name for arm in study.arms]
-    mistakes += [f"arms: {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    lowered = [name.lower() for name in names]
+    mistakes += [f"arms: {name} is there twice" for name in sorted({n for n in lowered if lowered.count(n) > 1})]
+    if len(study.budget.given) != 1:
+        told = ", ".join(name for name, _ in study.budget.given) or "none"
+        mistakes.append(f"budget: wants one of tokens, steps, operations or minutes, not {told}")
+    for place, values in (("set", study.set), *((f"arms: {name}: set", values) for name, values in study.sets.items())):
+        mistakes += [f"{place}.{k}: {why}" for k in config.flat_values(dict(values)) if (why := _not_an_arms(k))]
     if len(names) < 2:
         mistakes.append("arms: a study compares two or more")
     for arm in study.arms:
-        mistakes += _mistakes_of(arm, names)
+        mistakes += _mistakes_of(arm, study)
         find_recipe(arm.recipe or study.base, study.path.parent)
     for number, claim in enumerate(study.claims, 1):
         unknown = [name for name in (claim.better, claim.worse) if name not in names]
         mistakes += [f"claims.{number}: no arm is called {name}{config.did_you_mean(name, names)}" for name in unknown]
         if claim.better == claim.worse:
             mistakes.append(f"claims.{number}: better and worse are the same arm")
-        if claim.metric not in METRICS and not claim.metric.startswith("task "):
+        if claim.metric not in METRICS and not re.fullmatch(f"{TASK}.+", claim.metric):
             near = config.did_you_mean(claim.metric, list(METRICS))
             mistakes.append(f"claims.{number}: there is no metric {claim.metric}{near}")
     if mistakes:
         raise UsageError("\n".join(f"{study.path}: {mistake}" for mistake in mistakes))
-    study.budget.unit_and_amount  # noqa: B018
 
 
-def _mistakes_of(arm: Arm, names: Sequence[str]) -> list[str]:
-    found = []
+def _mistakes_of(arm: Arm, study: Study) -> list[str]:
+    found, names = [], [one.name for one in study.arms]
+    if not NAME.fullmatch(arm.name):
+        found.append(f"arms: {arm.name!r}: a name is letters, digits, space and . + - _, 60 at most")
+    if len(set(arm.rates)) < len(arm.rates):
+        found.append(f"arms: {arm.name}: a rate is there twice")
+    taught, teacher = {arm.name}, arm.teacher
+    while teacher in names and teacher not in taught:
+        taught.add(teacher)
+        teacher = study.arm(teacher).teacher
+    if teacher in taught and arm.teacher != arm.name:
+        found.append(f"arms: {arm.name}: teaches itself, through {arm.teacher}")
     if arm.teacher and (arm.teacher not in names or arm.teacher == arm.name):
         found.append(f"arms: {arm.name}: its teacher {arm.teacher} is no other arm")
     if arm.teacher_share and not arm.teacher:

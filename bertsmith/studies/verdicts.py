@@ -20,6 +20,7 @@ from bertsmith.studies.scores import Score
 Verdict = Literal["confirmed", "refuted", "undetermined"]
 LEVEL = 0.05
 RESAMPLES = 2000
+POWER = 0.8
 
 BySeed = Mapping[int, Score]
 
@@ -34,8 +35,7 @@ class Noise(NamedTuple):
 class Effect(NamedTuple):
     """By how much the first of two arms is better, in units of the metric: positive is better, whatever its direction.
 
-    interval: 95 %, of this claim alone. p: two-sided, of this claim alone. smallest: the smallest effect that would be
-    found among so many claims. seeds: of both arms.
+    interval: 95 %, of this claim alone. p: two-sided, of this claim alone. error: the standard error. seeds: of both.
     """
 
     value: float
@@ -60,7 +60,9 @@ def noise_of(arms: Mapping[str, BySeed]) -> Noise:
     if freedom < 1:
         return Noise(math.nan, 0)
     left = values - design @ fitted
-    return Noise(math.sqrt(float(left @ left) / freedom), freedom)
+    deviation = math.sqrt(float(left @ left) / freedom)
+    rounding = 1e-9 * float(np.abs(values).max())
+    return Noise(deviation if deviation > rounding else 0.0, freedom)
 
 
 def effect_of(better: BySeed, worse: BySeed, lower: bool, noise: Noise, seed: int = 0) -> Effect:
@@ -69,37 +71,43 @@ def effect_of(better: BySeed, worse: BySeed, lower: bool, noise: Noise, seed: in
     sign = -1.0 if lower else 1.0
     value = sign * float(np.mean([better[s].value - worse[s].value for s in seeds]))
     pairs = [(better[s], worse[s]) for s in seeds]
-    error = math.sqrt(2 * noise.deviation**2 / len(seeds) + _error_of_text(pairs, seed) ** 2)
-    if not noise.freedom or not error > 0:
+    if not noise.freedom:
         return Effect(value, (-math.inf, math.inf), 1.0, math.inf, len(seeds))
+    error = math.sqrt(2 * noise.deviation**2 / len(seeds) + _error_of_text(pairs, seed) ** 2)
+    if error == 0:  # counted, not sampled: what is found is so
+        return Effect(value, (value, value), float(value == 0), 0.0, len(seeds))
     reach = float(stats.t.ppf(1 - LEVEL / 2, noise.freedom)) * error
     p = float(2 * stats.t.sf(abs(value) / error, noise.freedom))
     return Effect(value, (value - reach, value + reach), p, error, len(seeds))
 
 
 def smallest_effect(effect: Effect, noise: Noise, claims: int) -> float:
-    """The smallest effect that this budget can show with certainty among so many claims (Bonferroni)."""
+    """The smallest effect that this budget would show in four of five studies with so many claims (Bonferroni)."""
     if not noise.freedom:
         return math.inf
-    return float(stats.t.ppf(1 - LEVEL / (2 * max(1, claims)), noise.freedom)) * effect.error
+    needed = stats.t.ppf(1 - LEVEL / (2 * max(1, claims)), noise.freedom) + stats.t.ppf(POWER, noise.freedom)
+    return float(needed) * effect.error
 
 
 def _error_of_text(pairs: Sequence[tuple[Score, Score]], seed: int) -> float:
-    """The deviation of the mean difference over other documents like these; both arms read the same ones."""
+    """The deviation of the mean difference over other texts like this; more seeds do not make it smaller.
+
+    Where both arms were asked the same parts, these are drawn for both at once, else for each alone.
+    """
     if any(not score.parts for pair in pairs for score in pair):
-        return math.sqrt(sum(score.error**2 for pair in pairs for score in pair)) / len(pairs)
-    count = len(pairs[0][0].parts)
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
-    found = np.zeros(RESAMPLES)
-    for pair in pairs:
-        first, second = (_resampled(score, drawn) for score in pair)
-        found += (first - second) / len(pairs)
-    return float(found.std())
+        return math.sqrt(sum(score.error**2 for pair in pairs for score in pair) / len(pairs))
+    first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+    if {len(score.parts) for score in first} == {len(score.parts) for score in second}:
+        return float((_redrawn(first, seed) - _redrawn(second, seed)).std())
+    return math.hypot(float(_redrawn(first, seed).std()), float(_redrawn(second, seed + 1).std()))
 
 
-def _resampled(score: Score, drawn: np.ndarray) -> np.ndarray:
-    return drawn @ np.array(score.parts) / np.maximum(drawn @ np.array(score.weights), 1e-9)
+def _redrawn(scores: Sequence[Score], seed: int) -> np.ndarray:
+    """The mean value of scores over draws of their parts, (resamples,); the same draws for the same seed."""
+    count = len(scores[0].parts)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+    values = [drawn @ np.array(one.parts) / np.maximum(drawn @ np.array(one.weights), 1e-9) for one in scores]
+    return np.mean(values, axis=0)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -14,7 +14,7 @@ from bertsmith.console import Progress, warn
 from bertsmith.data.config import MaskingConfig
 from bertsmith.data.cuts.examples import SPECIAL, STARTS, Examples
 from bertsmith.data.masking import mask
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, Diverged
 from bertsmith.models.model import Model
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, single, starts_of
 from bertsmith.tasks.vocabulary import asked_rows, restore
@@ -122,7 +122,7 @@ def _check(answers: dict[str, np.ndarray], reader: _Reader) -> None:
             f"{hidden:.0f} as words; give more text or another --seed"
         )
     if not all(np.isfinite(found).all() for found in answers.values()):
-        raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
+        raise Diverged("the loss is not a finite number: the weights of this model are damaged")
     unknown = reader.masked[reader.tokenizer.special.unk] / masked
     if unknown > 0.01:
         warn(f"{unknown:.1%} of the masked tokens are [UNK] to this tokenizer: the figures are better than the model")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bertsmith.console import Progress, warn
-from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.errors import Diverged, UsageError
 from bertsmith.models.model import Model
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, single, starts_of
 from bertsmith.tasks.pair_files import MinimalPair
@@ -89,7 +89,7 @@ def margins_of(
     scored = _score_pairs(model, tokenizer, encoded)
     margins = np.array([[good.original - bad.original, good.word_l2r - bad.word_l2r] for good, bad in scored])
     if not np.isfinite(margins).all():
-        raise BertsmithError("a score is not a finite number: the weights of this model are damaged")
+        raise Diverged("a score is not a finite number: the weights of this model are damaged")
     unknown = np.mean([tokenizer.special.unk in s.token_ids for pair in encoded for s in pair])
     if unknown > 0.01:
         warn(f"{unknown:.1%} of the sentences hold [UNK] for this tokenizer: pairs that differ there only are ties")

@@ -13,7 +13,7 @@ from bertsmith.console import Progress
 from bertsmith.data.config import PAIR_CUTS, CutConfig
 from bertsmith.data.corpus import Corpus, make_part
 from bertsmith.data.cuts import cut_for
-from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.errors import Diverged, UsageError
 from bertsmith.models.model import Model
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, sequences_of
 from bertsmith.tokenizers.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ def judge_pairs(
     sequences, labels = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
     logits = pair_logits(model, sequences)
     if not logits.isfinite().all():
-        raise BertsmithError("the loss is not a finite number: the weights of this model are damaged")
+        raise Diverged("the loss is not a finite number: the weights of this model are damaged")
     return logits, torch.from_numpy(labels)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bertsmith import interrupt
 from bertsmith.batch import Batch
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import Diverged
 from bertsmith.randomness import key
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.device import Device, seed_dropout
@@ -27,7 +27,7 @@ def steps(state: State, batches: Iterator[list[Batch]], config: TrainingConfig, 
     The loss of an objective is its local sum over its global count, the counts of the whole step being known before the
     first backward pass; gradients are then added up over micro-batches and ranks, so neither changes the result but by
     rounding. (With a mean over ranks the local sum would be multiplied by their number.)
-    Raises BertsmithError naming the step when a loss or a gradient is not finite; the update is not made then.
+    Raises Diverged naming the step when a loss or a gradient is not finite; the update is not made then.
     """
     rate = schedule_for(config, config.steps)
     state.model.train()
@@ -96,10 +96,10 @@ def agreed_signal(device: Device) -> str:
     return SIGNALS[int(device.maximum(SIGNALS.index(interrupt.requested())))]
 
 
-def _not_finite(state: State, losses: dict[str, float], norm: float) -> BertsmithError:
+def _not_finite(state: State, losses: dict[str, float], norm: float) -> Diverged:
     bad = [f"the {name} loss is {loss}" for name, loss in losses.items() if not math.isfinite(loss)]
     what = " and ".join(bad) or f"the gradient norm is {norm}"
-    return BertsmithError(
+    return Diverged(
         f"step {state.step + 1}: {what}; checkpoints before it are kept; try a lower training.learning_rate, a longer"
         f" training.warmup or training.precision fp32"
     )

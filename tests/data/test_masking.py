@@ -209,3 +209,5 @@ def test_spans_keep_to_their_side_of_a_special_token():
 def test_a_span_is_no_word_to_treat():
     with pytest.raises(UsageError, match="masking.treatment"):
         run(examples_of([[1, 2]]), unit="span", treatment="word")
+    with pytest.raises(UsageError, match="masking.special_positions"):
+        run(examples_of([[1, 2]]), unit="span", special_positions=True)

@@ -10,15 +10,17 @@ import pytest
 
 from bertsmith import cli, pipeline
 from bertsmith.data.corpus import Corpus
-from bertsmith.errors import BertsmithError, UsageError
+from bertsmith.errors import BertsmithError, Diverged, UsageError
 from bertsmith.store.locks import lock_file
 from bertsmith.studies import runs
 from bertsmith.studies.design import Design
+from bertsmith.studies.rows import runs_of
 from bertsmith.studies.scores import Questions, documents_of
 from bertsmith.studies.study import load_study
 from bertsmith.training import run as run_module
 from tests.killing import Killed
 from tests.tiny_runs import corpus as corpus
+from tests.tiny_runs import make_corpus
 
 TINY = """
 question = "Is one layer enough? 一层够吗？"
@@ -79,7 +81,7 @@ def test_every_arm_is_trained_with_every_seed_once(corpus: Path, tmp_path: Path,
     study, out = write(tmp_path), tmp_path / "out"
     result = carry_out(study, corpus, out)
     assert trained == ["two-seed0", "two-seed1", "one-seed0", "one-seed1"]
-    assert (result["finished"], result["due"]) == (4, 0) and result["matched"]["largest_deviation"] == 0
+    assert (result["finished"], result["due"], result["failed"]) == (4, 0, {}) and result["matched"]["within"]
     assert [arm["steps"] for arm in result["arms"]] == [4, 4]
     (claim,) = result["claims"]
     wanted = {"name", "effect", "interval", "verdict", "smallest_visible_effect", "seed_deviation", "adjusted_p"}
@@ -135,19 +137,20 @@ def test_a_run_that_another_process_holds_is_left_to_it(
     corpus: Path, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     design = Design(load_study(write(tmp_path)), {"": corpus})
-    folder = runs.StudyFolder(tmp_path / "out", design, Questions(documents_of(Corpus.open(corpus, "validation"))))
+    questions = Questions(documents_of(Corpus.open(corpus, "validation")), design.length)
+    folder = runs.StudyFolder(tmp_path / "out", design, questions)
     folder.begin({})
-    place = folder.folder_of(design.run(design.study.arms[0], 0))
-    place.parent.mkdir()
+    held = design.run(design.study.arms[0], 0)
+    lock = tmp_path / f".study-run-{held.mark}.lock"
 
     def nothing_left(_: float) -> None:
         raise Killed
 
     monkeypatch.setattr(runs.time, "sleep", nothing_left)
-    with lock_file(place.with_name(f".{place.name}.lock"), place, remove=True), pytest.raises(Killed):
-        runs.carry_out(folder)
+    with lock_file(lock, lock, remove=True), pytest.raises(Killed):
+        runs.carry_out(folder, runs_of)
     assert trained == ["two-seed1", "one-seed0", "one-seed1"]
-    runs.carry_out(folder)
+    runs.carry_out(folder, runs_of)
     assert trained[3:] == ["two-seed0"]
 
 
@@ -182,8 +185,12 @@ def test_more_seeds_are_added_and_another_study_is_refused(corpus: Path, tmp_pat
     with pytest.raises(UsageError, match="is not empty and holds no study"):
         carry_out(study, corpus, tmp_path)
     (out / "study.json").write_text("{", "utf-8")
-    with pytest.raises(BertsmithError, match="damaged"):
+    with pytest.raises(BertsmithError, match="damaged; remove it"):
         pipeline.study_report(out)
+    (out / "study.json").unlink()
+    (out / ".study.json.partial-1").touch()  # what a kill leaves
+    trained.clear()
+    assert carry_out(study, corpus, out, seeds=3)["finished"] == 6 and not trained
     with pytest.raises(UsageError, match="holds no study"):
         pipeline.study_report(tmp_path / "nowhere")
 
@@ -205,7 +212,6 @@ def test_a_student_shares_its_budget_with_its_teacher(corpus: Path, tmp_path: Pa
     result = carry_out(write(tmp_path, taught), corpus, tmp_path / "out")
     assert trained == ["two-seed0", "two-seed1", "two-50-seed0", "one-seed0", "two-50-seed1", "one-seed1"]
     assert [arm["steps"] for arm in result["arms"]] == [4, 2]
-    assert result["matched"]["largest_deviation"] == 0
     both = {arm["name"]: arm["tokens"] for arm in result["arms"]}
     assert both["one"] == pytest.approx(both["two"], rel=0.3)  # the teacher's two steps among them
 
@@ -217,7 +223,8 @@ def test_budgets_are_matched_over_arms(unit: str, corpus: Path, tmp_path: Path) 
     design = Design(load_study(write(tmp_path, packed), {f"budget.{unit}": amount}), {"": corpus})
     one, other = (design.run(arm, 0) for arm in design.study.arms)
     assert one.flags["training.steps"] != other.flags["training.steps"]
-    assert abs(one.used / amount - 1) <= 0.02 and abs(other.used / amount - 1) <= 0.02
+    for run, arm in zip((one, other), design.study.arms, strict=True):
+        assert abs(run.flags["training.steps"] * design._cost_of_step(arm) / amount - 1) <= 0.02
     small = Design(load_study(write(tmp_path, packed), {f"budget.{unit}": amount // 200}), {"": corpus})
     with pytest.raises(UsageError, match="cannot be met within 2%"):
         small.check()
@@ -248,7 +255,7 @@ def test_the_command_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "wants NAME=DATA" in capsys.readouterr().err
     assert cli.run([*line, "--out", out]) == 0
     shown = capsys.readouterr().out
-    assert "From seed to seed" in shown and shown.index("From seed to seed") < shown.index("More layers are better.")
+    assert "Standard deviation of a run" in shown and shown.index("Standard deviation of a run") < shown.index("More layers are better.")
     assert cli.run(["study", "report", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished"] == 4
     assert cli.run(["study", "list"]) == 0 and cli.run(["study", "show", "sharing"]) == 0
@@ -269,3 +276,53 @@ def test_tasks_and_minimal_pairs_are_asked_too(corpus: Path, tmp_path: Path) -> 
     assert (
         result["claims"][0]["verdict"] == "undetermined" and "says nothing of noise" in result["claims"][0]["sentence"]
     )
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(
+    corpus: Path, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = runs.pretrain
+
+    def pretrain(recipe: Any, corpus: Any, out: Path, **options: Any) -> Any:
+        if out.name.startswith("one-seed0"):
+            trained.append("diverged")
+            raise Diverged("step 3: the masked_lm loss is nan")
+        return real(recipe, corpus, out, **options)
+
+    monkeypatch.setattr(runs, "pretrain", pretrain)
+    study, out = write(tmp_path), tmp_path / "out"
+    result = carry_out(study, corpus, out)
+    assert result["finished"] == 4 and list(result["failed"].values()) == ["step 3: the masked_lm loss is nan"]
+    assert [arm["runs"] for arm in result["arms"]] == [2, 1] and len(result["runs"]) == 3
+    assert "so far, with 1 of 2 seeds" in result["claims"][0]["sentence"] or not result["noise"]["loss"]["freedom"]
+    assert "step 3" in Path(result["report"]).read_text("utf-8")
+    carry_out(study, corpus, out)
+    assert trained.count("diverged") == 1
+
+
+def test_a_claim_that_cannot_be_judged_says_so(corpus: Path, tmp_path: Path) -> None:
+    text = TINY.replace("model.layers = 1", 'objectives.use = ["masked_lm"]')
+    text = text.replace('text = "More layers are better."', 'metric = "next_sentence"')
+    (claim,) = carry_out(write(tmp_path, text), corpus, tmp_path / "out", seeds=1)["claims"]
+    assert claim["sentence"] == "Undetermined: one cannot be asked for next sentence right." and claim["effect"] is None
+
+
+def test_what_cannot_be_compared_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="arms two and one are the same"):
+        carry_out(
+            write(tmp_path, TINY.replace("model.layers = 1", "training.save_every = 3")), corpus, tmp_path / "out"
+        )
+    other = make_corpus(tmp_path / "other", seed=5)
+    own = TINY.replace('note = "一层"', 'corpus = "other"')
+    with pytest.raises(UsageError, match="loss does not compare between tokenizers; use bits_per_character"):
+        pipeline.study_run(write(tmp_path, own), [str(corpus), f"other={other}"], tmp_path / "out")
+    with pytest.raises(UsageError, match="arm one: objectives.use has no masked_lm"):
+        text = TINY.replace("model.layers = 1", 'objectives.use = ["pair"]')
+        carry_out(write(tmp_path, text), corpus, tmp_path / "out")
+    short = tmp_path / "short.txt"
+    short.write_text("a b c", "utf-8")
+    with pytest.raises(UsageError, match="has 5 characters; give at least"):
+        carry_out(write(tmp_path), corpus, tmp_path / "out", valid=[str(short)])
+    with pytest.raises(UsageError, match="sst-two"):
+        carry_out(write(tmp_path), corpus, tmp_path / "out", tasks={"sst-two": tmp_path})
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bertsmith import config
 from bertsmith.errors import UsageError
 from bertsmith.recipe import load_recipe
 from bertsmith.studies.study import load_study, shipped
@@ -48,9 +49,8 @@ def test_shipped_studies_are_sound(name: str) -> None:
     study = load_study(name)
     assert study.question.endswith("?") and study.claims
     for arm in study.arms:
-        flags = {"training.steps": 1}
-        values = {**study.set, **study.sets[arm.name]}
-        load_recipe(arm.recipe or study.base, {**flags, **_flat(values)}).check()
+        values = config.flat_values(config.merge(study.set, study.sets[arm.name]))
+        load_recipe(arm.recipe or study.base, {"training.steps": 1, **values}).check()
     for claim in study.claims:
         one, other = study.arm(claim.better), study.arm(claim.worse)
         same = (one.recipe, one.teacher, one.corpus, study.sets[one.name]) == (
@@ -60,17 +60,6 @@ def test_shipped_studies_are_sound(name: str) -> None:
             study.sets[other.name],
         )
         assert not same, claim
-
-
-def _flat(values: dict[str, dict[str, object]]) -> dict[str, object]:
-    return {f"{table}.{key}": value for table, fields in values.items() for key, value in _leaves(fields)}
-
-
-def _leaves(fields: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
-    for key, value in fields.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return found
 
 
 def test_every_claim_of_the_articles_table_has_a_study() -> None:
@@ -96,6 +85,13 @@ def test_every_claim_of_the_articles_table_has_a_study() -> None:
         (('name = "b"', 'name = "b"\nteacher = "c"'), "its teacher c is no other arm"),
         (('name = "b"', 'name = "b"\nteacher_share = 0.5'), "teacher_share and no teacher"),
         (('name = "b"', 'name = "b"\nrates = [-1.0]'), "rates must be above 0"),
+        (('name = "b"', 'name = "a/b"'), "'a/b': a name is letters"),
+        (('name = "b"', 'name = "A"'), "arms: a is there twice"),
+        (('name = "b"', 'name = "b"\nrates = [1e-3, 0.001]'), "a rate is there twice"),
+        (("model.layers = 1", "seed = 3"), "set.seed: --seeds says how many there are"),
+        (("model.layers = 1", "tokenizer.size = 5000"), "set.tokenizer.size: is settled when a corpus is prepared"),
+        (("cut.length = 64", "training.steps = 5"), "set.training.steps: the study has a budget; give --budget.steps"),
+        (('worse = "b"', 'worse = "b"\nmetric = "task "'), "there is no metric task"),
         (('worse = "b"', 'worse = "c"'), "claims.1: no arm is called c"),
         (('worse = "b"', 'worse = "a"'), "are the same arm"),
         (('worse = "b"', 'worse = "b"\nmetric = "los"'), "there is no metric los; did you mean loss"),
@@ -115,3 +111,21 @@ def test_unknown_studies_and_flags_are_named(tmp_path: Path) -> None:
         load_study("family", {"budget.token": "5"})
     with pytest.raises(UsageError, match=r"--model.layer: unknown flag"):
         load_study("family", {"model.layer": "5"})
+    for flags, message in (
+        ({"training.steps": "5"}, r"--training.steps: the study has a budget; give --budget.steps"),
+        ({"text.field": "body"}, r"--text.field: is settled when a corpus is prepared"),
+        ({"model.layers": "2"}, r"--model.layers: arm b of mine sets its own"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load_study(write(tmp_path, WHOLE), flags)
+
+
+def test_a_teacher_may_not_teach_itself(tmp_path: Path) -> None:
+    text = WHOLE.replace('name = "a"', 'name = "a"\nteacher = "b"').replace('name = "b"', 'name = "b"\nteacher = "a"')
+    with pytest.raises(UsageError, match="arms: a: teaches itself, through b"):
+        load_study(write(tmp_path, text))
+
+
+def test_without_claims_the_first_arm_is_held_against_the_others(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, WHOLE[: WHOLE.index("[[claims]]")]))
+    assert [(claim.better, claim.worse) for claim in study.claims] == [("a", "b")]
