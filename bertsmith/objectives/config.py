@@ -60,16 +60,21 @@ class DistillationConfig:
 
     def check(self) -> None:
         """UsageError when there is nothing to learn, or a cache that would save nothing."""
-        if not (self.kl or self.inner_parts):
+        if not self.compares and (not self.mlm or (self.initial == "random" and not self.initial_layers)):
             raise UsageError(
                 "objectives.distillation: kl, cosine, relations, hidden and attention are all 0, so nothing of the "
-                'teacher is learnt; to start from its weights alone set objectives.use = ["masked_lm"]'
+                "teacher is learnt; only a student that starts from its layers (initial) and has mlm above 0 may do so"
             )
         if self.cache_top_k and self.inner_parts:
             raise UsageError(
                 f"objectives.distillation.cache_top_k: {self.inner_parts[0]} asks the teacher at every step all the "
                 f"same, so a cache would save nothing; set one of the two to 0"
             )
+
+    @property
+    def compares(self) -> bool:
+        """Whether anything the teacher says is learnt, and not its weights alone."""
+        return bool(self.kl or self.inner_parts)
 
     @property
     def inner_parts(self) -> list[str]:
@@ -101,5 +106,9 @@ class ObjectivesConfig:
         if not self.distils:
             return
         self.distillation.check()
+        if not self.distillation.compares and "masked_lm" not in self.use:
+            raise UsageError(
+                "objectives.use: without masked_lm there is nothing to learn from a teacher's layers alone"
+            )
         if self.distillation.positions == "masked" and "masked_lm" not in self.use:
             raise UsageError('objectives.distillation.positions: "masked" wants masked_lm in objectives.use')

@@ -80,6 +80,9 @@ class Distillation:
         if config.cache_top_k:
             found = self._distance_of_likeliest(model, encoded, batch, rows)
             return Score(config.kl * found.loss, found.correct, count)
+        if not config.compares:  # its layers were the start, and are all that is taken of it
+            nothing = encoded.hidden_states.new_zeros((), dtype=torch.float32)
+            return Score(nothing, nothing.long(), count)
         with torch.no_grad():
             taught = self.teacher(batch)
         given_states, taught_states = (_at(rows, states.hidden_states) for states in (encoded, taught))

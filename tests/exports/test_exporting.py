@@ -27,17 +27,6 @@ from tests.tiny_models import tiny_model as random_model
 from tests.tiny_tasks import FAMILIES, write_start
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both pretraining heads."""
-    folder = tmp_path_factory.mktemp("pretrained") / "model"
-    folder.mkdir()
-    tokenizer = tiny_tokenizer()
-    save_model(tiny_model(tokenizer), folder, pad_token_id=tokenizer.special.pad)
-    tokenizer.save(folder, 32)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def without_their_tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading sentence-transformers takes seconds: one file of tests has it."""

@@ -26,7 +26,7 @@ from bertsmith.tasks.evaluation import task_scores
 from bertsmith.tasks.finetuning_config import TaskConfig
 from bertsmith.tasks.trained import TaskSettings, load_trained, write_settings
 from bertsmith.tasks.vectors import text_vectors
-from tests.stories import tiny_model, tiny_tokenizer
+from tests.stories import tiny_tokenizer
 from tests.tiny_models import FAMILIES, HEADS_OF_TASKS, heads_of
 from tests.tiny_models import tiny_model as random_model
 from tests.tiny_tasks import texts
@@ -35,17 +35,6 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 LABELS = ("bad", "good")
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both pretraining heads."""
-    folder = tmp_path_factory.mktemp("pretrained") / "model"
-    folder.mkdir()
-    tokenizer = tiny_tokenizer()
-    save_model(tiny_model(tokenizer), folder, pad_token_id=tokenizer.special.pad)
-    tokenizer.save(folder, 32)
-    return folder
 
 
 @pytest.fixture(scope="module")

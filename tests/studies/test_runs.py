@@ -255,7 +255,9 @@ def test_the_command_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "wants NAME=DATA" in capsys.readouterr().err
     assert cli.run([*line, "--out", out]) == 0
     shown = capsys.readouterr().out
-    assert "Standard deviation of a run" in shown and shown.index("Standard deviation of a run") < shown.index("More layers are better.")
+    assert "Standard deviation of a run" in shown and shown.index("Standard deviation of a run") < shown.index(
+        "More layers are better."
+    )
     assert cli.run(["study", "report", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished"] == 4
     assert cli.run(["study", "list"]) == 0 and cli.run(["study", "show", "sharing"]) == 0

@@ -14,7 +14,7 @@ from bertsmith.errors import UsageError
 from bertsmith.models.config import EncoderConfig
 from bertsmith.models.folder import load_model, save_model
 from bertsmith.models.model import Model
-from bertsmith.objectives.config import DistillationConfig
+from bertsmith.objectives.config import DistillationConfig, ObjectivesConfig
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.pretraining import pretrain
 from bertsmith.training.student import POSITIONS, chosen_layers, fields_of_teacher, load_teacher, take_from_teacher
@@ -152,6 +152,21 @@ def test_without_a_weight_masked_tokens_are_only_looked_at(corpus: Path, teacher
     head = load_model(Path(result.model)).masked_lm_head()[0]
     assert torch.equal(head.bias, load_model(teacher).masked_lm_head()[0].bias)
     assert result.validation["masked_lm_loss"] > 0
+
+
+def test_a_teachers_layers_may_be_all_that_is_taken(
+    corpus: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's ablation of all but the masked tokens' own loss: the teacher is the start and is never asked."""
+    asked: list[Any] = []
+    real = Model.forward
+    monkeypatch.setattr(Model, "forward", lambda self, batch: asked.append(self.config.layers) or real(self, batch))
+    config = DistillationConfig(kl=0.0, cosine=0.0)
+    result = pretrain(distilling(config), corpus, tmp_path / "run", teacher=teacher)
+    assert result.validation["masked_lm_loss"] > 0 and set(asked) == {2}
+    with pytest.raises(UsageError, match="objectives.use: without masked_lm"):
+        alone = replace(distilling(config), objectives=ObjectivesConfig(use=("distillation",), distillation=config))
+        pretrain(alone, corpus, tmp_path / "other", teacher=teacher)
 
 
 def test_a_student_of_another_width_learns_relations(corpus: Path, tmp_path: Path) -> None:
