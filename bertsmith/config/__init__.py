@@ -5,7 +5,7 @@ A config is a frozen dataclass of numbers, names, tuples and other configs. Rang
 """
 
 from bertsmith.config.building import Flags, Override, build, nested, parse_overrides
-from bertsmith.config.types import all_keys, did_you_mean, fields
+from bertsmith.config.types import all_keys, defaults, did_you_mean, fields
 from bertsmith.config.values import Values, differences, dump, flat, flat_values, line_of, merge, read, to_values
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Values",
     "all_keys",
     "build",
+    "defaults",
     "did_you_mean",
     "differences",
     "dump",

@@ -135,6 +135,12 @@ def fields(cls: type, prefix: str = "") -> list[tuple[str, str, Any, str]]:
     return rows
 
 
+def defaults(cls: type) -> dict[str, Any]:
+    """The default of every value that has one, by dotted key, as JSON knows it."""
+    found = {key: default for key, _, default, _ in fields(cls) if default is not None}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
+
 def _default(field: Field[Any]) -> Any:
     if field.default is not MISSING:
         return field.default

@@ -136,7 +136,8 @@ def _scale_of(job: Job) -> Scale:
 
 def _plan(job: Job, random: bool) -> FinetuningPlan:
     task = {"name": job.task.name, "labels": list(job.labels), "random_weights": random}
-    asked = job.name, job.config.seed, job.config.training, {**task, **config.to_values(job.config.task)}
+    values = {**task, **config.to_values(job.config.task)}
+    asked = job.name, job.config.seed, job.config.training, values, type(job.config.task)
     return DistillationPlan(*asked, job.config.distillation) if job.teacher else FinetuningPlan(*asked)
 
 

@@ -69,7 +69,7 @@ class SearchFolder:
         if not self.runs.is_dir():  # nothing was trained yet
             return
         before, now = config.flat_values(dict(earlier)), config.flat_values(dict(request))
-        later = {f"config.{key}": default for key, _, default, _ in config.fields(FinetuningConfig)}
+        later = {f"config.{key}": default for key, default in config.defaults(FinetuningConfig).items()}
         before = {key: later[key] for key in now if key in later} | before  # fields that there were not yet
         for key in [*now, *(key for key in before if key not in now)]:
             if key in EXTENDABLE or key in KEPT_APART or before.get(key) == now.get(key):

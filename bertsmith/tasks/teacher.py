@@ -42,6 +42,11 @@ class DistillationPlan(FinetuningPlan):
         """See FinetuningPlan."""
         return {**super().values(), "distillation": config.to_values(self.distillation)}
 
+    def defaults(self) -> dict[str, Any]:
+        """See FinetuningPlan."""
+        own = {f"distillation.{key}": value for key, value in config.defaults(DistillationConfig).items()}
+        return {**super().defaults(), **own}
+
 
 @dataclass(frozen=True)
 class Teacher:

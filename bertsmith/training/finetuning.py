@@ -24,16 +24,24 @@ SHORT_EPOCHS = 2
 
 @dataclass(frozen=True)
 class FinetuningPlan:
-    """What is asked for. task: what decides the result besides `training`, as plain values."""
+    """What is asked for. task: what decides the result besides `training`, as plain values; task_type: the config whose
+    fields most of them are.
+    """
 
     name: str
     seed: int
     training: TrainingConfig
     task: Mapping[str, Any]
+    task_type: type
 
     def values(self) -> dict[str, Any]:
         """All that decides the result, as plain nested values: what a resumed run is compared by."""
         return {"seed": self.seed, "training": config.to_values(self.training), "task": dict(self.task)}
+
+    def defaults(self) -> dict[str, Any]:
+        """What fields are where nothing is said, by dotted key."""
+        parts = {"training": type(self.training), "task": self.task_type}
+        return {f"{name}.{key}": value for name, part in parts.items() for key, value in config.defaults(part).items()}
 
     def recipe(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
         """The tables of recipe.toml, with the values that were settled."""

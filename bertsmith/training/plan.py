@@ -76,6 +76,10 @@ class PretrainingPlan:
         tables = {name: getattr(self, name) for name in names if name != "seed"}
         return {"seed": self.seed, **{name: config.to_values(table) for name, table in tables.items()}}
 
+    def defaults(self) -> dict[str, Any]:
+        """What fields are where nothing is said, by dotted key."""
+        return config.defaults(type(self))
+
     def recipe(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
         """The tables of recipe.toml, with the values that were settled."""
         tables: dict[str, Any] = tomllib.loads(self.recipe_text) if self.recipe_text else {"name": self.recipe_name}

@@ -107,10 +107,9 @@ def _completed(asked: Mapping[str, Any], plan: Plan) -> config.Values:
     """
     known, now = config.flat_values(dict(asked)), config.flat_values(plan.values())
     completed = dict(asked)
-    for key, _, default, _ in config.fields(type(plan)):
-        if key in now and key not in known and default is not None:
-            value = list(default) if isinstance(default, tuple) else default
-            completed = config.merge(completed, config.nested(key, value))
+    for key, default in plan.defaults().items():
+        if key in now and key not in known:
+            completed = config.merge(completed, config.nested(key, default))
     return completed
 
 

@@ -28,6 +28,10 @@ class Plan(Protocol):
         """All that decides the result, as plain nested values: what a resumed run is compared by."""
         ...
 
+    def defaults(self) -> dict[str, Any]:
+        """Values of fields that an earlier version may not have known, by dotted key as in `values`."""
+        ...
+
     def recipe(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
         """The tables of recipe.toml, with the values that were settled."""
         ...

@@ -177,6 +177,16 @@ def test_another_line_is_refused(change: dict[str, Any], field: str, start: Path
         finetune_once(job(**change), start, tmp_path / "run")
 
 
+def test_a_run_goes_on_under_a_version_that_has_more_fields(start: Path, tmp_path: Path) -> None:
+    first = finetune_once(job(), start, tmp_path / "run")
+    file = tmp_path / "run" / "environment.json"
+    record = json.loads(file.read_text())
+    for values in (record["asked"], record["resolved"]):
+        del values["task"]["objective"]
+    file.write_text(json.dumps(record))
+    assert finetune_once(job(), start, tmp_path / "run") == first
+
+
 def test_other_data_or_another_model_is_refused(start: Path, tmp_path: Path) -> None:
     finetune_once(job(), start, tmp_path / "run")
     with pytest.raises(UsageError, match="another training data"):
