@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -70,7 +71,7 @@ class Optimizer:
         self._stale: set[str] = set()  # parameters whose gradient is still that of the step before
         self._collected = self.views(self._gradients)
         for name, parameter in self._parameters.items():
-            parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
+            parameter.register_post_accumulate_grad_hook(partial(_collect, weakref.ref(self), name))
         buffers = Buffers(self.masters, self._gradients, self.exp_avg, self.exp_avg_sq, pieces)
         self._rule: UpdateRule
         if config.optimizer == "lamb":
@@ -100,7 +101,8 @@ class Optimizer:
         """Start anew. Nothing is cleared here: the first gradient of a parameter replaces what is there."""
         self._stale.update(self._parameters)
 
-    def _collect(self, name: str, parameter: Tensor) -> None:
+    def collect(self, name: str, parameter: Tensor) -> None:
+        """Add a parameter's gradient to the sum, and take it from the parameter."""
         assert parameter.grad is not None
         if name in self._chosen:
             if name in self._stale:
@@ -239,3 +241,12 @@ def layer_rates(model: Model, decay: float) -> dict[str, float]:
         first = names[id(parameter)]
         heights[first] = max(heights.get(first, 0), height)
     return {name: decay ** (last + 1 - height) for name, height in heights.items()}
+
+
+def _collect(optimizer: weakref.ref[Optimizer], name: str, parameter: Tensor) -> None:
+    """What a parameter's hook does. It lies beyond Python's garbage collector: were the optimizer held by it, both
+    would stay in memory for as long as the process.
+    """
+    owner = optimizer()
+    if owner is not None:
+        owner.collect(name, parameter)

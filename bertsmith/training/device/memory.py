@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import sys
 from contextlib import suppress
@@ -14,7 +16,13 @@ PEAK = "5"  # what the kernel forgets: the largest size this process ever had
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Begin anew: a process may train several models, one after the other. Where the kernel cannot, nothing happens."""
+    """Begin anew: a process may train several models, one after the other. Where the kernel cannot, nothing happens.
+
+    What an earlier run has freed goes back first: a run keeps freed memory for its own next step.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # not of this C library
+        ctypes.CDLL(None).malloc_trim(0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
