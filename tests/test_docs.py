@@ -25,12 +25,14 @@ def test_files_say_what_they_do_and_stay_small(path: Path) -> None:
 
 
 def test_flags_in_the_documents_exist() -> None:
-    """Every dotted flag that a document shows is a field of the recipe, or of a fine-tuning."""
+    """Every dotted flag that a document shows is a field of the recipe, of a fine-tuning, or the budget of a study."""
     from bertsmith import config
     from bertsmith.recipe import Recipe
+    from bertsmith.studies.study import BudgetConfig
     from bertsmith.tasks.finetuning_config import FinetuningConfig
 
-    known = {*config.all_keys(Recipe), *config.all_keys(FinetuningConfig)}
+    budgets = {f"budget.{key}" for key in config.all_keys(BudgetConfig)}
+    known = {*config.all_keys(Recipe), *config.all_keys(FinetuningConfig), *budgets}
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for flag in re.findall(r"--([a-z_]+(?:\.[a-z_-]+)+)", path.read_text()):
             assert flag.replace("-", "_") in known, f"{path.name} shows --{flag}"
