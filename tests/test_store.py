@@ -107,7 +107,7 @@ class TestVerify:
         folder = write(tmp_path / "corpus", documents=3)
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
         generator = random.Random(0)
-        for _ in range(1000):
+        for _ in range(400):
             path = generator.choice(paths)
             intact = path.read_bytes()
             damaged = bytearray(intact)

@@ -84,6 +84,7 @@ def test_a_disk_that_fills_keeps_the_last_good_checkpoint(
     assert len([line for line in read_metrics(run / "metrics.jsonl") if "loss" in line]) == STEPS
 
 
+@pytest.mark.slow
 def test_a_disk_too_small_is_said_before_the_first_step(corpus: Path, tmp_path: Path, small_disk: Path) -> None:
     filler = fill(small_disk, 1_000_000)
     recipe = write_recipe(tmp_path / "recipe.toml", tiny_plan())

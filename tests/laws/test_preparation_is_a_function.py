@@ -86,7 +86,13 @@ def test_the_bytes_do_not_depend_on_the_workers(text: Path, tmp_path: Path, monk
     assert len([name for name in made[0] if name.startswith("train-")]) > 2
 
 
-@pytest.mark.parametrize("point", ["corpus.opened", "corpus.part", "corpus.before-manifest", "corpus.after-manifest"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        *(pytest.param(point, marks=pytest.mark.slow) for point in ("corpus.opened", "corpus.before-manifest")),
+        *("corpus.part", "corpus.after-manifest"),
+    ],
+)
 def test_killed_anywhere_the_same_line_again_gives_the_same_bytes(
     point: str, text: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ):

@@ -76,6 +76,7 @@ def started(models: dict[str, Path], source: Path, tmp_path: Path) -> Iterator[S
     found.process.communicate()
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bytes(models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (questions, job):
         monkeypatch.setattr(module, "CHUNK_ROWS", 16)

@@ -49,6 +49,12 @@ paper = "so they say"
 Trained = list[str]
 
 
+@pytest.fixture(autouse=True)
+def _no_reports_of_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the time of so small a run is its report, which has tests of its own."""
+    monkeypatch.setattr("bertsmith.report.pretraining.write_report", lambda out, *folders: out / "report.html")
+
+
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """The names of the runs that are trained, in their order."""
@@ -264,6 +270,7 @@ def test_the_command_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "ALBERT, average 81.6 against 80.1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tasks_and_minimal_pairs_are_asked_too(corpus: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("\n".join(json.dumps({"sentence_good": f"abc {n}", "sentence_bad": f"cab {n}"}) for n in range(9)))

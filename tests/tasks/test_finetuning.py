@@ -220,7 +220,13 @@ PAIRED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+def first_of(variants: dict[str, Any]) -> list[Any]:
+    """The first of them; the others where there is time."""
+    first, *rest = variants
+    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in rest)]
+
+
+@pytest.mark.parametrize("variant", first_of(VARIANTS))
 def test_a_killed_run_ends_as_an_undisturbed_one(
     variant: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +236,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("variant", PAIRED)
+@pytest.mark.parametrize("variant", first_of(PAIRED))
 def test_a_killed_run_of_pairs_ends_as_an_undisturbed_one(
     variant: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
