@@ -8,6 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH, ROW, NAMES, MARGIN = 760, 34, 300, 24
+LABEL = 90  # half of the widest label below a point
 SMALL = 'text-anchor="middle" fill="var(--muted)" font-size="11"'
 LONGEST_NAME = 40  # columns of a terminal: Chinese characters are two
 
@@ -51,7 +52,8 @@ def interval_plot(intervals: Sequence[Interval], title: str, left: str, right: s
             )
         lines.append(f'<circle cx="{place(one.value):.1f}" cy="{y}" r="5" fill="var({one.color})"/>')
         shown = escape(one.shown)
-        lines.append(f'<text x="{middle}" y="{y + 17}" {SMALL}>{shown}</text>')
+        at = min(max(place(one.value), NAMES + LABEL), WIDTH - LABEL)
+        lines.append(f'<text x="{at:.1f}" y="{y + 17}" {SMALL}>{shown}</text>')
     return "\n".join([*lines, "</svg>"])
 
 
