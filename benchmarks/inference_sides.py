@@ -7,6 +7,7 @@ and gives their logits, tokenisation included; `one` asks for a single line.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,7 +76,7 @@ class Pipeline:
         return np.array([[each[name] for name in names] for each in scores], dtype=np.float32)
 
 
-class Sorted:
+class Sorted(ABC):
     """Lines sorted by length, in padded batches; what computes a batch is left to whoever inherits."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,9 +97,9 @@ class Sorted:
                 found[index] = logits
         return np.stack(found)
 
+    @abstractmethod
     def compute(self, padded: dict[str, torch.Tensor]) -> Logits:
         """The logits of a padded batch."""
-        raise NotImplementedError
 
 
 class SortedModel(Sorted):

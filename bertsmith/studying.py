@@ -88,9 +88,7 @@ def study_run(
     folder.begin(
         {
             "name": str(design.study.path.absolute()),
-            "corpora": [
-                f"{name}={path.absolute()}" if name else str(path.absolute()) for name, path in design.corpora.items()
-            ],
+            "corpora": [f"{given}={path.absolute()}" for given, path in design.corpora.items()],
             "seeds": design.study.seeds,
             "flags": flags or {},
         }

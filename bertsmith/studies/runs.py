@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from bertsmith.training.finished import finished_result
 STUDY = "study.json"
 OWN = {STUDY, "runs", "scores", "tasks", "report.html", "report.md"}
 FAILED = "failed"
+TURNS, TURN = 100, 0.1  # how often a lock is asked for that is held for moments only, and the seconds between
 WAIT = 2.0  # seconds between two looks at what other processes have done
 
 
@@ -167,14 +168,16 @@ class StudyFolder:
 @contextmanager
 def _patiently_locked(path: Path, subject: Path) -> Iterator[None]:
     """A lock that is held for moments only, waited for."""
-    for _ in range(100):
-        try:
-            with lock_file(path, subject, remove=True):
-                yield
-            return
-        except InUse:
-            time.sleep(0.1)
-    raise InUse(f"{subject} is in use by another process")
+    with ExitStack() as stack:
+        for turn in range(TURNS + 1):
+            try:
+                stack.enter_context(lock_file(path, subject, remove=True))
+                break
+            except InUse:
+                if turn == TURNS:
+                    raise
+                time.sleep(TURN)
+        yield
 
 
 def _result_in(folder: Path) -> dict[str, Any] | None:
@@ -194,7 +197,7 @@ def read_study(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def carry_out(folder: StudyFolder, runs_of: Any) -> None:
+def carry_out(folder: StudyFolder, runs_of: Callable[[StudyFolder], Sequence[Run]]) -> None:
     """Every run of the study, once. Several processes may do this in one folder: each takes what no other holds.
 
     runs_of: all runs that are known by now; more of them may be once a rate is chosen.
@@ -202,7 +205,7 @@ def carry_out(folder: StudyFolder, runs_of: Any) -> None:
     spent: list[float] = []
     waiting = False
     while True:
-        runs: Sequence[Run] = runs_of(folder)
+        runs = runs_of(folder)
         due = [run for run in runs if folder.scores(run) is None]
         finished = len(runs) - len(due)
         if not due:
