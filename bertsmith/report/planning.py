@@ -51,7 +51,8 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     share = plan.long_phase.share
     shares = [1 - share, share][: len(phases)]
     seconds = sum(part * time.seconds for part, time in zip(shares, times, strict=True))
-    tokens = sum(part * sum(phase.lengths) for part, phase in zip(shares, phases, strict=True))
+    timed = sum(part * sum(phase.lengths) for part, phase in zip(shares, phases, strict=True))
+    tokens = sum(part * budget.tokens_per_step(one) for part, one in zip(shares, sources, strict=False)) or timed
     steps = _steps(plan, sources, [time.seconds for time in times], tokens)
     return {
         "name": plan.recipe_name,
@@ -64,7 +65,7 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
         "exact": all(time.exact for time in times),
         "steps": steps,
         "tokens_per_step": round(tokens),
-        "tokens_per_second": tokens / seconds,
+        "tokens_per_second": timed / seconds,
         "seconds": None if steps is None else steps * seconds + _validation_seconds(plan, steps, seconds),
     }
 
