@@ -109,7 +109,9 @@ def study_plan(name: str | Path, corpora: Sequence[str], seeds: int = 0, flags: 
         run = design.run(arm, 0)
         found = plan_run(plan_of(load_recipe(run.recipe, run.flags)), run.corpus)
         seconds = found["seconds"] or 0.0
-        if run.teacher is not None:
+        if design.study.budget.minutes:  # which a teacher is paid from
+            seconds = 60 * design.study.budget.minutes
+        elif run.teacher is not None:
             taught = plan_run(plan_of(load_recipe(run.teacher.recipe, run.teacher.flags)), run.teacher.corpus)
             seconds += PASS * (found["steps"] or 0) * taught["step_milliseconds"] / 1000
             seconds += (taught["seconds"] or 0.0) if run.teacher.share < 1 else 0.0

@@ -19,5 +19,16 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = (TEMPLATES / "style.css").read_text("utf-8")
+    style = _theme() + (TEMPLATES / "style.css").read_text("utf-8")
     return environment.get_template(template).render(style=style, **values)
+
+
+def picture(svg: str) -> str:
+    """A drawing of a page as a file of its own, with the colours it needs, light and dark."""
+    opened, rest = svg.split(">", 1)
+    letters = 'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif"'
+    return f"{opened} {letters}>\n<style>\n{_theme()}</style>{rest}\n"
+
+
+def _theme() -> str:
+    return (TEMPLATES / "theme.css").read_text("utf-8")

@@ -43,7 +43,7 @@ def interval_plot(intervals: Sequence[Interval], title: str, left: str, right: s
     ]
     for number, one in enumerate(intervals):
         y = ROW * number + 16
-        name = _shortened(one.name)
+        name = shortened(one.name, LONGEST_NAME)
         lines.append(f'<text x="{NAMES - 8}" y="{y + 4}" text-anchor="end" fill="var(--ink)">{escape(name)}</text>')
         if one.low is not None and one.high is not None:
             a, b = place(one.low), place(one.high)
@@ -57,11 +57,11 @@ def interval_plot(intervals: Sequence[Interval], title: str, left: str, right: s
     return "\n".join([*lines, "</svg>"])
 
 
-def _shortened(name: str) -> str:
-    """The beginning of a name, as much as there is room for."""
+def shortened(name: str, room: int) -> str:
+    """The beginning of a name, as much of it as `room` columns of a terminal hold."""
     columns = 0
     for place, character in enumerate(name):
         columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if columns > LONGEST_NAME:
+        if columns > room:
             return name[:place] + "…"
     return name

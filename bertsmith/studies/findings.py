@@ -34,9 +34,9 @@ def findings_of(folder: StudyFolder) -> Result:
     """{study question note base set budget matched seeds finished due failed seconds noise arms claims runs}.
 
     noise: by metric the deviation of one run and its degrees of freedom. arms: {name arm note recipe set corpus teacher
-    runs steps tokens seconds scores}, scores by metric with mean and deviation over seeds. claims: {name metric better
-    worse effect interval p adjusted_p seeds smallest_visible_effect seed_deviation verdict sentence paper}. runs: {name
-    folder arm seed rate steps tokens seconds scores}. failed: {run: why}. seconds: of all training.
+    runs steps tokens seconds scores}, scores by metric with values, mean and deviation over seeds. claims: {name metric
+    better worse effect interval p adjusted_p seeds smallest_visible_effect seed_deviation verdict sentence paper}.
+    runs: {name folder arm seed rate steps tokens seconds scores}. failed: {run: why}. seconds: of all training.
     """
     study, rows = folder.design.study, rows_of(folder)
     table = {row.name: _scores(folder, row) for row in rows}
@@ -159,6 +159,7 @@ def _arm(folder: StudyFolder, row: Row, found: Mapping[str, BySeed]) -> Result:
         "seconds": _mean([result["seconds"] for result in results]),
         "scores": {
             name: {
+                "values": [score.value for score in by_seed.values()],
                 "mean": _mean([score.value for score in by_seed.values()]),
                 "deviation": _deviation([score.value for score in by_seed.values()]),
             }

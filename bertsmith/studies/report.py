@@ -8,26 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import config, console, store
+from bertsmith.report.html import picture
 from bertsmith.report.html import render as render_page
-from bertsmith.report.intervals import Interval, interval_plot
+from bertsmith.studies.figures import Figure, figures_of
 from bertsmith.studies.findings import signed
 from bertsmith.studies.metrics import METRICS, metric_of
 
 NONE = "–"
-COLORS = {"confirmed": "--third", "refuted": "--second", "undetermined": "--first"}
+FIGURES = "figures"
 Rows = list[list[str]]
 Table = tuple[str, list[str], Rows]
 
 
 def write_study(result: Mapping[str, Any], folder: Path) -> Path:
-    """Both reports; the page."""
-    store.write_atomic(folder / "report.md", markdown(result).encode())
+    """Both reports, and the drawings that the Markdown shows as files of their own; returns the path of the page."""
+    figures = figures_of(result)
+    (folder / FIGURES).mkdir(exist_ok=True)
+    for figure in figures:
+        store.write_atomic(folder / FIGURES / f"{figure.name}.svg", picture(figure.svg).encode())
+    store.write_atomic(folder / "report.md", markdown(result, figures).encode())
     page = render_page(
         "study.html",
         study=result,
         budget=budget_shown(result),
         noise=noise_shown(result),
-        plots=_plots(result),
+        figures=figures,
         tables=tables(result),
     )
     path = folder / "report.html"
@@ -46,12 +51,13 @@ def render(result: Mapping[str, Any]) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """The same as a page of Markdown."""
+def markdown(result: Mapping[str, Any], figures: Sequence[Figure] = ()) -> str:
+    """The same as a page of Markdown, which shows the figures from their folder."""
     parts = [f"# {result['study']}: {result['question']}", result["note"], budget_shown(result), noise_shown(result)]
     parts.append(
         "\n".join(f"- **{claim['name']}** {claim['sentence']}{_paper(claim, ' ')}" for claim in result["claims"])
     )
+    parts += [f"![{figure.caption}]({FIGURES}/{figure.name}.svg)" for figure in figures]
     parts += [f"## {title}\n\n{_table(headings, rows)}" for title, headings, rows in tables(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -196,21 +202,3 @@ def _runs(result: Mapping[str, Any]) -> Table:
 
 def _count(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
-
-
-def _plots(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """For each metric its claims with their intervals."""
-    by_metric: dict[str, list[Interval]] = {}
-    for claim in result["claims"]:
-        if claim["effect"] is None:
-            continue
-        show = metric_of(claim["metric"]).show
-        low, high = claim["interval"]
-        shown = signed(claim["effect"], show)
-        if low is not None and high is not None:
-            shown += f" ({signed(low, show)} to {signed(high, show)})"
-        title = f"{claim['better']} against {claim['worse']}"
-        found = Interval(title, claim["effect"], low, high, shown, COLORS[claim["verdict"]])
-        by_metric.setdefault(claim["metric"], []).append(found)
-    sides = "the second is better", "the first is better"
-    return [(metric_of(m).title, interval_plot(found, metric_of(m).title, *sides)) for m, found in by_metric.items()]

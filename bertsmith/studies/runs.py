@@ -4,6 +4,7 @@
     DIR/runs/NAME/      ordinary run folders
     DIR/scores/NAME.json    what each run was asked and answered
     DIR/tasks/NAME/     its fine-tunings
+    DIR/report.html, report.md, figures/    what was found
 
 A run of another study in a folder beside this one that has the same fingerprint is used where it lies. While it is
 trained, a lock in the folder that holds both keeps every other process from it.
@@ -27,7 +28,7 @@ from bertsmith.studies.scores import Questions, Score, Scores, score_model
 from bertsmith.training.finished import finished_result
 
 STUDY = "study.json"
-OWN = {STUDY, "runs", "scores", "tasks", "report.html", "report.md"}
+OWN = {STUDY, "runs", "scores", "tasks", "report.html", "report.md", "figures"}
 FAILED = "failed"
 TURNS, TURN = 100, 0.1  # how often a lock is asked for that is held for moments only, and the seconds between
 WAIT = 2.0  # seconds between two looks at what other processes have done

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -109,6 +111,11 @@ def test_the_report_is_one_small_file_that_reads_chinese(corpus: Path, tmp_path:
         assert part in page, part
     told = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "| two | 2 | 4 |" in told and "More layers are better." in told
+    shown = re.findall(r"!\[.*?\]\((.*?)\)", told)
+    assert shown == ["figures/arms-loss.svg", "figures/effects-loss.svg"]
+    drawn = [ElementTree.parse(tmp_path / "out" / name).getroot() for name in shown]
+    circles = [root.findall(".//{http://www.w3.org/2000/svg}circle") for root in drawn]
+    assert [len(found) for found in circles] == [4, 1]  # a dot for each run, one for each claim
     order = [page.index(part) for part in ("<h2>What could be seen", "<h2>Verdicts", "<h2>Every run")]
     assert order == sorted(order)  # what noise allows stands before the verdict
 

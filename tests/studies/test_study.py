@@ -62,10 +62,11 @@ def test_shipped_studies_are_sound(name: str) -> None:
         assert not same, claim
 
 
-def test_every_claim_of_the_articles_table_has_a_study() -> None:
+def test_every_question_has_a_study() -> None:
     assert set(shipped()) == {
         *("next-sentence", "sentence-order", "input-format", "static-dynamic", "batch-size", "more-data"),
         *("embedding-size", "sharing", "depth", "width", "tokenizer", "whole-word", "distillation", "family"),
+        *("learning-rate", "short-first"),
     }
 
 
