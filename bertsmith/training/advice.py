@@ -1,11 +1,15 @@
-"""What a run is told about its learning rate before step 1; nothing is changed by it."""
+"""What a run is told about its learning rate and its pairs before step 1; nothing is changed by it."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from bertsmith.data.batches import PAIR
 from bertsmith.models.config import EncoderConfig
 from bertsmith.training.config import TrainingConfig
+from bertsmith.training.work import Source, spread_steps
 
 PUBLISHED_WIDTH = 768  # from here on the published rates hold
 LARGE_RATE = 5e-5  # above it a rate is one for new models at the published widths
@@ -13,6 +17,8 @@ LARGE_RATE_TIMES_WIDTH = 0.1  # narrower models take rates that grow as they nar
 LESSENED = 5  # google-research/bert, README: 1e-4 for a new model, 2e-5 to go on from a checkpoint
 BATCH_AND_RATE = ("training.batch_size", "training.learning_rate")
 BATCH_CHANGED = 2.0  # times the recipe's batch, or a part of it
+ONE_SIDED = 0.7  # share of one answer from which on pairs teach little but that answer
+SAMPLED_PAIRS = 1024
 
 
 def advice_for_continuing(model: EncoderConfig, training: TrainingConfig) -> str:
@@ -38,4 +44,19 @@ def advice_for_batch(recipe: TrainingConfig, training: TrainingConfig) -> str:
         f"training.batch_size is {times:g} times the recipe's and training.learning_rate is as it was; with Adam the "
         f"rate usually goes with the square root of the batch, here {scaled:.1e} (RoBERTa: 1e-4 at 256, 7e-4 at 2,000, "
         "1e-3 at 8,000 sequences)"
+    )
+
+
+def advice_for_pairs(source: Source, length: int) -> str:
+    """One line where most pairs have the same answer, as short sequences make them, or "". length: in tokens."""
+    if PAIR not in source.whole(0).targets:
+        return ""
+    labels = np.concatenate([source.whole(step).targets[PAIR][1] for step in spread_steps(source, SAMPLED_PAIRS)])
+    share = float(labels.mean())
+    if share <= ONE_SIDED:
+        return ""
+    return (
+        f"{share:.0%} of the pairs have a second segment of another document, not about half: many pieces of {length} "
+        "tokens are a single sentence, which nothing follows; a larger cut.length, or --long-phase.share 0.3 "
+        "--long-phase.length 128, has more true pairs"
     )

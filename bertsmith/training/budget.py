@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from bertsmith.errors import UsageError
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
-from bertsmith.training.work import Source
+from bertsmith.training.work import Source, spread_steps
 
-SAMPLED_STEPS = 16  # how many steps, spread over the first epoch, are read at least to know the tokens of a step
-SAMPLED_SEQUENCES = 2048  # and how many sequences, which small batches need to come within a hundredth
+SAMPLED_SEQUENCES = 2048  # are read to know the tokens of a step within a hundredth
 VALIDATION_COST = 1 / 3  # of a training step per sequence: a forward pass without a backward one
 VALIDATION_SHARE = 0.25  # most of a budget in minutes that is set aside for validation
 
@@ -46,11 +45,8 @@ def phase_ends(steps: int, long_phase: LongPhaseConfig) -> list[int]:
 
 def tokens_per_step(source: Source) -> float:
     """Mean tokens of a global step, special tokens included, from steps spread over the first epoch."""
-    total = source.steps_per_epoch(0)
-    count = max(SAMPLED_STEPS, -(-SAMPLED_SEQUENCES // len(source.whole(0).lengths)))
-    chosen = sorted({i * total // count for i in range(count)})
-    tokens = sum(source.whole(step).token_ids.size for step in chosen)
-    return tokens / len(chosen)
+    sizes = [source.whole(step).token_ids.size for step in spread_steps(source, SAMPLED_SEQUENCES)]
+    return sum(sizes) / len(sizes)
 
 
 def _validation_minutes(training: TrainingConfig, seconds: float) -> float:

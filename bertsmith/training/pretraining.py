@@ -15,7 +15,7 @@ from bertsmith.data.mixture import Batches, CorpusShare, MixedCorpus, open_mixed
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.huggingface import require_padding
 from bertsmith.models.model import Model
-from bertsmith.training.advice import advice_for_continuing
+from bertsmith.training.advice import advice_for_continuing, advice_for_pairs
 from bertsmith.training.budget import phase_ends, steps_for
 from bertsmith.training.checkpoint import Checkpoints
 from bertsmith.training.device import Device, open_device
@@ -105,7 +105,7 @@ def _open_run(
     work = work_of(plan, inputs, initial, sources, device, _loader_of(teacher, plan, text))
     if record is None:
         continuing = advice_for_continuing(plan.model, plan.training) if inputs["initial model"] else ""
-        advice = (plan.recipe_advice, continuing)
+        advice = (plan.recipe_advice, continuing, advice_for_pairs(sources[-1], plan.longest))
         state, settings = begin(work, folder, lambda settings: resolved(plan, settings), device, advice)
     else:
         state, settings = reopen(work, record, device)

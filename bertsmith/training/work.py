@@ -16,6 +16,16 @@ Source = Batches | LabelledSource
 """Where the batches of a run come from."""
 
 
+FEWEST_STEPS = 16
+
+
+def spread_steps(source: Source, sequences: int) -> list[int]:
+    """Steps spread over the first epoch that have about so many sequences together; 16 at least, where it has them."""
+    total = source.steps_per_epoch(0)
+    count = max(FEWEST_STEPS, -(-sequences // len(source.whole(0).lengths)))
+    return sorted({i * total // count for i in range(count)})
+
+
 class Plan(Protocol):
     """What a run is asked to do."""
 

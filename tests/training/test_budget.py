@@ -46,6 +46,15 @@ def test_tokens_are_counted_on_real_batches() -> None:
     assert steps_for(TrainingConfig(tokens=100_000), ONE_PHASE, [short], []) == pytest.approx(100_000 / truth, rel=0.1)
 
 
+def test_small_batches_are_counted_as_well_as_large_ones() -> None:
+    corpus = memory_corpus(random_documents(3000))
+    ones, many = (
+        BatchSource(corpus, CutConfig(length=64), MaskingConfig(), batch_size=size, seed=0, special=cast(Any, SPECIAL))
+        for size in (2, 64)
+    )
+    assert tokens_per_step(ones) * 32 == pytest.approx(tokens_per_step(many), rel=0.02)
+
+
 def test_minutes_leave_time_for_validation() -> None:
     config = TrainingConfig(minutes=10.0, batch_size=8, validation_sequences=800)
     # 600 s, less 10 validations of 100 steps at a third of the price
