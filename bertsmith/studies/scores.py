@@ -32,7 +32,7 @@ LARGEST = 200_000
 
 
 class Score(NamedTuple):
-    """value = sum(parts) / sum(weights), an entry for each document or pair in the order of the text.
+    """value = sum(parts) / sum(weights), an entry for each document, or minimal pair, in the order of the text.
 
     Where there are no parts, error is the standard error of the value, 0 for what is counted and not sampled.
     """
@@ -136,14 +136,16 @@ def _of_pairs(trained: Trained, questions: Questions) -> Scores:
     for name in PAIR_TASKS:
         cut = replace(CutConfig(), name=name)
         try:
-            logits, labels = judge_pairs(
+            logits, labels, documents = judge_pairs(
                 trained.model, trained.tokenizer, questions.documents, cut, questions.seed, questions.length
             )
         except UsageError as error:
             console.warn(f"{name}: is not asked: {error}")
             continue
         right = (logits.argmax(-1) == labels).double().numpy()
-        found[name] = _shares(right, np.ones(len(right)))
+        count = len(questions.documents)
+        asked = np.bincount(documents, minlength=count).astype(float)
+        found[name] = _shares(np.bincount(documents, right, minlength=count), asked)
     return found
 
 

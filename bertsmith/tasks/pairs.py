@@ -13,6 +13,7 @@ from bertsmith.console import Progress
 from bertsmith.data.config import PAIR_CUTS, CutConfig
 from bertsmith.data.corpus import Corpus, make_part
 from bertsmith.data.cuts import cut_for
+from bertsmith.data.cuts.examples import A_START
 from bertsmith.errors import Diverged, UsageError
 from bertsmith.models.model import Model
 from bertsmith.tasks.forward import TokenSequence, batches, device_of, require_head, sequences_of
@@ -35,7 +36,7 @@ def evaluate_pairs(
     Returns accuracy, constant_accuracy (of one and the same answer to all pairs), loss (nats per pair) and pairs (how
     many). Raises UsageError when the model has no pair head or the text cannot give pairs.
     """
-    logits, wanted = judge_pairs(model, tokenizer, documents, cut, seed, max_length)
+    logits, wanted, _ = judge_pairs(model, tokenizer, documents, cut, seed, max_length)
     return {
         "accuracy": float((logits.argmax(-1) == wanted).double().mean()),
         "constant_accuracy": float(wanted.bincount().max() / len(wanted)),
@@ -51,20 +52,24 @@ def judge_pairs(
     cut: CutConfig,
     seed: int,
     max_length: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The logits of each pair (pairs, 2) and its label (pairs,) int64; else as `evaluate_pairs`."""
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """The logits of each pair (pairs, 2), its label (pairs,) int64, and the document of its first segment (pairs,),
+    counted among those that hold any token; else as `evaluate_pairs`.
+    """
     require_head(model, "pair", "judge pairs")
-    sequences, labels = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
+    sequences, labels, places = cut_pairs(tokenizer, documents, replace(cut, length=max_length), seed)
     logits = pair_logits(model, sequences)
     if not logits.isfinite().all():
         raise Diverged("the loss is not a finite number: the weights of this model are damaged")
-    return logits, torch.from_numpy(labels)
+    return logits, torch.from_numpy(labels), places
 
 
 def cut_pairs(
     tokenizer: Tokenizer, documents: Iterable[Sequence[str]], config: CutConfig, seed: int
-) -> tuple[list[TokenSequence], np.ndarray]:
-    """The pairs that a cut makes of a text, with their labels (pairs,) int64: 0 = belongs together, 1 = does not."""
+) -> tuple[list[TokenSequence], np.ndarray, np.ndarray]:
+    """The pairs that a cut makes of a text, with their labels (pairs,) int64: 0 = belongs together, 1 = does not; and
+    with the document of each first segment (pairs,), counted among those that hold any token.
+    """
     corpus = corpus_of(tokenizer, documents)
     cut = cut_for(config, tokenizer.special, seed, tokenizer.separators)
     if not cut.has_pairs:
@@ -75,7 +80,8 @@ def cut_pairs(
     if len(rows) == 0:
         raise UsageError(f"the text is too short to cut pairs from it ({corpus.sentence_count} sentences)")
     examples = cut.build(corpus, rows)
-    return sequences_of(examples, examples.token_ids), examples.labels
+    places = np.searchsorted(corpus.parts[0].document_tokens, rows[:, A_START], side="right") - 1
+    return sequences_of(examples, examples.token_ids), examples.labels, places
 
 
 def corpus_of(tokenizer: Tokenizer, documents: Iterable[Sequence[str]]) -> Corpus:

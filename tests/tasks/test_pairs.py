@@ -26,18 +26,18 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: torch.Tensor) -> None:
 
 def test_pairs_are_cut_as_published() -> None:
     documents = story(8)
-    sequences, labels = cut_pairs(TOKENIZER, documents, CUT, seed=0)
+    sequences, labels, places = cut_pairs(TOKENIZER, documents, CUT, seed=0)
     assert set(labels.tolist()) == {0, 1}
     special = TOKENIZER.special
     texts = [" ".join(document).split(" ") for document in documents]
-    for sequence, label in zip(sequences, labels, strict=True):
+    for sequence, label, place in zip(sequences, labels, places, strict=True):
         ids = sequence.token_ids
         assert len(ids) <= 32
         assert ids[0] == special.cls and ids[sequence.first - 1] == special.sep and ids[-1] == special.sep
         first = [TOKENIZER.id_to_token(int(i)) for i in ids[1 : sequence.first - 1]]
         second = [TOKENIZER.id_to_token(int(i)) for i in ids[sequence.first : -1]]
         homes = [{d for d, text in enumerate(texts) if holds(text, part)} for part in (first, second)]
-        assert homes[0] and homes[1]
+        assert place in homes[0] and homes[1]
         if label == 0:
             assert homes[0] & homes[1]
 
@@ -47,7 +47,7 @@ def test_swapped_pairs_with_the_separators_of_the_tokenizer(monkeypatch: pytest.
     monkeypatch.setattr(TOKENIZER, "separators", separators)
     documents = story(8)
     order = CutConfig(name="sentence_order", length=64, short_probability=0.0)
-    sequences, labels = cut_pairs(TOKENIZER, documents, order, seed=0)
+    sequences, labels, _ = cut_pairs(TOKENIZER, documents, order, seed=0)
     texts = [" ".join(document).split(" ") for document in documents]
     swapped = 0
     for sequence, label in zip(sequences, labels, strict=True):
@@ -67,7 +67,7 @@ def holds(text: list[str], part: list[str]) -> bool:
 
 def test_accuracy_and_loss_follow_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(TOKENIZER)
-    _, labels = cut_pairs(TOKENIZER, story(6), CUT, seed=1)
+    _, labels, _ = cut_pairs(TOKENIZER, story(6), CUT, seed=1)
     logits = torch.zeros(len(labels), 2)
     logits[:, 0] = 2.0  # always "is next"
     answering(monkeypatch, logits)
@@ -82,7 +82,7 @@ def test_accuracy_and_loss_follow_the_logits(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_logits_come_back_in_the_order_of_the_sequences() -> None:
     model: Model = tiny_model(TOKENIZER)
-    sequences, _ = cut_pairs(TOKENIZER, story(6), CUT, seed=0)
+    sequences, *_ = cut_pairs(TOKENIZER, story(6), CUT, seed=0)
     together = pairs.pair_logits(model, sequences)
     alone = torch.cat([pairs.pair_logits(model, [sequence]) for sequence in sequences])
     assert torch.allclose(together, alone, atol=1e-5)
