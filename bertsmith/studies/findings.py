@@ -99,7 +99,7 @@ def _judge(claim: Claim, table: Mapping[str, Mapping[str, BySeed]], noises: Mapp
 def _told(one: _Judged, adjusted: float, seeds: int, claims: int) -> Result:
     claim, effect = one.claim, one.effect
     verdict = verdict_of(effect, adjusted) if effect else "undetermined"
-    smallest = smallest_effect(effect, one.noise, claims) if effect else math.inf
+    smallest = smallest_effect(effect, claims) if effect else math.inf
     return {
         "name": claim.text or f"{claim.better} is better than {claim.worse}.",
         "metric": claim.metric,
