@@ -8,7 +8,7 @@ from bertsmith.errors import UsageError
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
 from bertsmith.training.work import Source, spread_steps
 
-SAMPLED_SEQUENCES = 2048  # are read to know the tokens of a step within a hundredth
+SAMPLED_SEQUENCES = 2048  # are read to know the tokens of a step within about a hundredth
 VALIDATION_COST = 1 / 3  # of a training step per sequence: a forward pass without a backward one
 VALIDATION_SHARE = 0.25  # most of a budget in minutes that is set aside for validation
 
