@@ -16,6 +16,7 @@ from bertsmith.batch import Batch, Target, flat_batch
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus, Split
 from bertsmith.data.cuts import cut_for
+from bertsmith.data.cuts.examples import LABEL
 from bertsmith.data.masking import mask, token_weights
 from bertsmith.data.plans import Plans
 from bertsmith.data.positions import Positions
@@ -184,6 +185,11 @@ class BatchSource:
     def whole(self, step: int) -> MicroBatch:
         """The sequences of a global step, of all ranks, in one piece."""
         return self.make(*self.indices(step))
+
+    def pair_labels(self, step: int) -> npt.NDArray[np.int32]:
+        """The labels of a global step's pairs, of all ranks: those of `whole`, without building a sequence."""
+        epoch, indices = self.indices(step)
+        return self._plans.rows(epoch)[indices, LABEL]
 
     def make(self, epoch: int, indices: npt.NDArray[np.int64]) -> MicroBatch:
         """The sequences of chosen rows of an epoch's plan, masked as that epoch masks them."""

@@ -197,6 +197,10 @@ class Mixture:
         """The sequences of a global step, of all ranks, in one piece."""
         return join([member.whole(step) for member in self.members])
 
+    def pair_labels(self, step: int) -> npt.NDArray[np.int32]:
+        """The labels of a global step's pairs, of all ranks, without building a sequence."""
+        return np.concatenate([member.pair_labels(step) for member in self.members])
+
     def step(self, step: int) -> list[Batch]:
         """This rank's micro-batches of a global step (from 0)."""
         return [micro.to_batch() for micro in self.arrays(step)]

@@ -266,7 +266,7 @@ def parse_corpora(given: Sequence[str]) -> dict[str, Path]:
     """["en", "bytes=en-bytes"] as {"": en, "bytes": en-bytes}: the one without a name comes first."""
     found: dict[str, Path] = {}
     for one in given:
-        name, equals, folder = ("", "", one) if Path(one).is_dir() else one.rpartition("=")
+        name, equals, folder = ("", "", one) if "=" not in one or Path(one).is_dir() else one.partition("=")
         if name in found:
             told = f"{name} twice" if equals else "two corpora without a name; call the others NAME=FOLDER"
             raise UsageError(f"--corpus: gives {told}")

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from bertsmith.data.batches import PAIR
+from bertsmith.data.mixture import Batches
 from bertsmith.models.config import EncoderConfig
 from bertsmith.training.config import TrainingConfig
-from bertsmith.training.work import Source, spread_steps
+from bertsmith.training.work import spread_steps
 
 PUBLISHED_WIDTH = 768  # from here on the published rates hold
 LARGE_RATE = 5e-5  # above it a rate is one for new models at the published widths
@@ -47,12 +47,13 @@ def advice_for_batch(recipe: TrainingConfig, training: TrainingConfig) -> str:
     )
 
 
-def advice_for_pairs(source: Source, length: int) -> str:
-    """One line where most pairs have the same answer, as short sequences make them, or "". length: in tokens."""
-    if PAIR not in source.whole(0).targets:
-        return ""
-    labels = np.concatenate([source.whole(step).targets[PAIR][1] for step in spread_steps(source, SAMPLED_PAIRS)])
-    share = float(labels.mean())
+def advice_for_pairs(source: Batches, length: int) -> str:
+    """One line where most pairs of a source that has pairs have the same answer, as short sequences make them, or "".
+
+    length: of a sequence, in tokens.
+    """
+    labels = [source.pair_labels(step) for step in spread_steps(source, SAMPLED_PAIRS)]
+    share = float(np.concatenate(labels).mean())
     if share <= ONE_SIDED:
         return ""
     return (

@@ -11,6 +11,7 @@ import torch
 
 from bertsmith import console
 from bertsmith.config import to_values
+from bertsmith.data.batches import PAIR
 from bertsmith.data.mixture import Batches, CorpusShare, MixedCorpus, open_mixed, sequences_of
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.huggingface import require_padding
@@ -105,7 +106,8 @@ def _open_run(
     work = work_of(plan, inputs, initial, sources, device, _loader_of(teacher, plan, text))
     if record is None:
         continuing = advice_for_continuing(plan.model, plan.training) if inputs["initial model"] else ""
-        advice = (plan.recipe_advice, continuing, advice_for_pairs(sources[-1], plan.longest))
+        one_sided = advice_for_pairs(sources[-1], plan.longest) if PAIR in plan.heads else ""
+        advice = (plan.recipe_advice, continuing, one_sided)
         state, settings = begin(work, folder, lambda settings: resolved(plan, settings), device, advice)
     else:
         state, settings = reopen(work, record, device)

@@ -22,7 +22,7 @@ FEWEST_STEPS = 16
 def spread_steps(source: Source, sequences: int) -> list[int]:
     """Steps spread over the first epoch that have about so many sequences together; 16 at least, where it has them."""
     total = source.steps_per_epoch(0)
-    count = max(FEWEST_STEPS, -(-sequences // len(source.whole(0).lengths)))
+    count = max(FEWEST_STEPS, -(-sequences // source.batch_size))
     return sorted({i * total // count for i in range(count)})
 
 

@@ -15,7 +15,7 @@ from bertsmith.data.corpus import Corpus
 from bertsmith.errors import BertsmithError, Diverged, UsageError
 from bertsmith.store.locks import lock_file
 from bertsmith.studies import runs
-from bertsmith.studies.design import Design
+from bertsmith.studies.design import Design, parse_corpora
 from bertsmith.studies.rows import runs_of
 from bertsmith.studies.scores import Questions, documents_of
 from bertsmith.studies.study import load_study
@@ -241,6 +241,13 @@ def test_budgets_are_matched_over_arms(unit: str, corpus: Path, tmp_path: Path) 
     small = Design(load_study(write(tmp_path, packed), {f"budget.{unit}": amount // 200}), {"": corpus})
     with pytest.raises(UsageError, match="cannot be met within 2%"):
         small.check()
+
+
+def test_a_folder_may_have_the_sign_of_a_name_in_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "size=8000"
+    folder.mkdir()
+    assert parse_corpora([str(folder)]) == parse_corpora([f"={folder}"]) == {"": folder}  # as typed, and as kept
+    assert parse_corpora([f"bytes={folder}"]) == {"bytes": folder}
 
 
 def test_corpora_by_name(corpus: Path, tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def test_packed_sentences_have_no_pairs() -> None:
     assert advice_for_pairs(source("full_sentences", 12), 12) == ""
 
 
+def test_labels_are_those_of_the_built_pairs() -> None:
+    pairs = source("next_sentence", 64)
+    for step in range(3):
+        assert pairs.pair_labels(step).tolist() == pairs.whole(step).targets["pair"][1].tolist()
+
+
 def source(name: str, length: int) -> BatchSource:
     objectives = ("masked_lm",) if name == "full_sentences" else ("masked_lm", "pair")
     cut = CutConfig(name=cast(Any, name), length=length)
