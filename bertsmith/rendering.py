@@ -205,14 +205,18 @@ def study_design(result: Mapping[str, Any]) -> str:
 def study_costs(result: Mapping[str, Any]) -> str:
     """What a study would cost, an arm a line."""
     rows = [
-        [arm["name"], arm["runs"], f"{arm['parameters']:,}", f"{arm['steps']:,}", f"{arm['tokens']:,}"]
+        [arm["name"], _runs(arm), f"{arm['parameters']:,}", f"{arm['steps']:,}", f"{arm['tokens']:,}"]
         + [duration(arm["seconds"]), f"{arm['memory'] / 1e9:.2f} GB"]
         for arm in result["arms"]
     ]
-    rows.append(["all", result["runs"], "", "", "", duration(result["seconds"]), ""])
+    rows.append(["all", _runs(result), "", "", "", duration(result["seconds"]), ""])
     return render_table(
         result["study"], rows, ["arm", "runs", "parameters", "steps", "tokens", "time of a run", "memory"]
     )
+
+
+def _runs(cost: Mapping[str, Any]) -> str:
+    return f"{cost['runs']}, {cost['finished']} finished" if cost["finished"] else str(cost["runs"])
 
 
 def study(result: Mapping[str, Any]) -> str:

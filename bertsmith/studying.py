@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bertsmith.studies.design import Design
     from bertsmith.studies.runs import StudyFolder
     from bertsmith.studies.scores import Questions
+    from bertsmith.studies.study import Arm
 
 Result = dict[str, Any]
 
@@ -97,13 +98,25 @@ def study_run(
     return _report(folder)
 
 
-def study_plan(name: str | Path, corpora: Sequence[str], seeds: int = 0, flags: Flags | None = None) -> Result:
-    """What a study would cost on this machine: {study runs seconds arms [{name runs steps tokens seconds ...}]}."""
+def study_plan(
+    name: str | Path,
+    corpora: Sequence[str],
+    seeds: int = 0,
+    flags: Flags | None = None,
+    out: str | Path | None = None,
+) -> Result:
+    """What a study would cost on this machine: {study runs finished seconds arms [{name runs finished steps ...}]}.
+
+    seconds: of all runs that are not finished, and of one run of an arm. out: the study's folder, where it and those
+    beside it are looked through for finished ones.
+    """
     from bertsmith.pretraining import plan_of
     from bertsmith.recipe import load_recipe
     from bertsmith.report.planning import plan_run
+    from bertsmith.studies.runs import StudyFolder
 
     design = _design(name, corpora, seeds, flags)
+    folder = StudyFolder(Path(out), design) if out else None
     arms = []
     for arm in design.study.arms:
         run = design.run(arm, 0)
@@ -116,10 +129,12 @@ def study_plan(name: str | Path, corpora: Sequence[str], seeds: int = 0, flags: 
             seconds += PASS * (found["steps"] or 0) * taught["step_milliseconds"] / 1000
             seconds += (taught["seconds"] or 0.0) if run.teacher.share < 1 else 0.0
         tried = {design.run(arm, 0, rate).name for rate in arm.rates} - {run.name}
+        runs = design.study.seeds + (len(tried) + design.study.seeds - 1 if tried else 0)
         arms.append(
             {
                 "name": arm.name,
-                "runs": design.study.seeds + (len(tried) + design.study.seeds - 1 if tried else 0),
+                "runs": runs,
+                "finished": min(runs, _finished(folder, design, arm)) if folder else 0,
                 "parameters": found["parameters"]["total"],
                 "steps": found["steps"],
                 "tokens": round((found["steps"] or 0) * found["tokens_per_step"]),
@@ -131,9 +146,16 @@ def study_plan(name: str | Path, corpora: Sequence[str], seeds: int = 0, flags: 
         "study": design.study.name,
         "budget": dict([design.study.budget.unit_and_amount]),
         "runs": sum(arm["runs"] for arm in arms),
-        "seconds": sum(arm["runs"] * arm["seconds"] for arm in arms),
+        "finished": sum(arm["finished"] for arm in arms),
+        "seconds": sum((arm["runs"] - arm["finished"]) * arm["seconds"] for arm in arms),
         "arms": arms,
     }
+
+
+def _finished(folder: StudyFolder, design: Design, arm: Arm) -> int:
+    """Runs of an arm that are trained, with whichever of its rates."""
+    every = [design.run(arm, seed, rate) for seed in range(design.study.seeds) for rate in (0.0, *arm.rates)]
+    return sum(folder.is_trained(run) for run in {run.name: run for run in every}.values())
 
 
 def study_report(out: str | Path) -> Result:

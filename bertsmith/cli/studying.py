@@ -59,7 +59,7 @@ def run(
     limit: Annotated[int, Parameter(help="most minimal pairs of each file, drawn by the seed; 0 = all")] = 0,
     task: Annotated[Texts, Parameter(help="fine-tune every model on these too: NAME=DATA")] = None,
     seeds: Annotated[int, Parameter(help="runs of each arm; 0 = as the study says")] = 0,
-    dry_run: Annotated[bool, Parameter(negative=(), help="only say what it would cost on this machine")] = False,
+    dry_run: Annotated[bool, Parameter(negative=(), help="only say what it would cost, less what is there")] = False,
     seed: Unused = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +73,7 @@ def run(
     from bertsmith import pipeline, rendering
 
     if dry_run:
-        print_result(pipeline.study_plan(name, corpus, seeds, given_flags()), as_json, rendering.study_costs)
+        print_result(pipeline.study_plan(name, corpus, seeds, given_flags(), out), as_json, rendering.study_costs)
         return
     if out is None:
         raise UsageError("study run: --out is missing")

@@ -23,17 +23,19 @@ class Plot(NamedTuple):
 def plots_of(run: Run, constant: float) -> list[Plot]:
     """Loss, accuracy, pairs (where there are some) and speed. `constant`: accuracy of one answer for all pairs."""
     plots = []
+    phases = f" ({run.phases})" if run.phases else ""
     last = run.validation[-1] if run.validation else {}
     if loss := _both(run, "masked_lm_loss"):
         names = (("unigram", "unigram_loss"), ("uniform", "uniform_loss"))
         levels = [Level(f"{name} {last[key]:.2f}", last[key]) for name, key in names if key in last]
-        plots.append(Plot("Loss of hidden tokens, in nats", line_plot(loss, levels, y_label="loss (nats)")))
+        plots.append(Plot(f"Loss of hidden tokens, in nats{phases}", line_plot(loss, levels, y_label="loss (nats)")))
     if accuracy := _both(run, "masked_lm_accuracy"):
         drawn = line_plot(accuracy, y_label="accuracy", percent=True)
-        plots.append(Plot("Hidden tokens restored at first guess", drawn))
+        plots.append(Plot(f"Hidden tokens restored at first guess{phases}", drawn))
     if pairs := _both(run, "pair_accuracy"):
         levels = [Level(f"constant {constant:.0%}", constant)] if constant else []
-        plots.append(Plot("Pairs judged rightly", line_plot(pairs, levels, y_label="pair accuracy", percent=True)))
+        drawn = line_plot(pairs, levels, y_label="pair accuracy", percent=True)
+        plots.append(Plot(f"Pairs judged rightly{phases}", drawn))
     if speed := _line(run.training, "tokens_per_second", "", THIRD):
         plots.append(Plot("Tokens per second", line_plot([speed], y_label="tokens/s")))
     return plots

@@ -38,7 +38,7 @@ def write_card(run_folder: Path, *corpus_folders: Path) -> Path:
 
 def card(run: Run, corpus_folders: Sequence[Path]) -> str:
     """The card as Markdown with YAML front matter, as the Hugging Face hub reads it."""
-    heads = run.heads
+    heads = run.plan.heads
     held_out = Corpus.open(corpus_folders[0], split="validation")
     front = {
         "language": "zh" if _is_chinese(Corpus.open(corpus_folders[0])) else "",
@@ -86,7 +86,7 @@ def _usage(heads: tuple[str, ...], run: Run) -> str:
         for name, kind in zip(names or ("model",), classes, strict=True)
     ]
     code = "\n".join(lines)
-    note = f"It was trained on at most {run.longest} tokens; the tokenizer truncates there."
+    note = f"It was trained on at most {run.plan.longest} tokens; the tokenizer truncates there."
     if "pair" in heads:
         note += " For pairs class 0 means that the second part is next."
         note += "" if "pair" in names else " transformers has no class with this head, bertsmith reads it."

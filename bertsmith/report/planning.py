@@ -44,12 +44,11 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     sources = open_sources(plan, opened, device, None) if opened else []
     phases = [
         Phase(one, [n for batch in sources[i].step(0) for n in batch.lengths.tolist()] if sources else _lengths(one))
-        for i, one in enumerate(phases_of(plan))
+        for i, one in enumerate(plan.phases)
     ]
     settings, times = _time(phases, device)
     memories = [memory_of(phase.plan, settings.precision, _fill(phase)) for phase in phases]
-    share = plan.long_phase.share
-    shares = [1 - share, share][: len(phases)]
+    shares = plan.long_phase.shares
     seconds = sum(part * time.seconds for part, time in zip(shares, times, strict=True))
     timed = sum(part * sum(phase.lengths) for part, phase in zip(shares, phases, strict=True))
     tokens = sum(part * budget.tokens_per_step(one) for part, one in zip(shares, sources, strict=False)) or timed
@@ -66,19 +65,8 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
         "steps": steps,
         "tokens_per_step": round(tokens),
         "tokens_per_second": timed / seconds,
-        "seconds": None if steps is None else steps * seconds + _validation_seconds(plan, steps, seconds),
+        "seconds": None if steps is None else steps * seconds + _validation_seconds(plan, steps, times),
     }
-
-
-def phases_of(plan: PretrainingPlan) -> list[PretrainingPlan]:
-    """Each phase as a plan of its own."""
-    long = plan.long_phase
-    phases = [plan]
-    if long.share:
-        training = replace(plan.training, batch_size=long.batch_size or plan.training.batch_size)
-        masking = replace(plan.masking, max_predictions=long.max_predictions)
-        phases.append(replace(plan, cut=replace(plan.cut, length=long.length), masking=masking, training=training))
-    return phases
 
 
 def _lengths(plan: PretrainingPlan) -> list[int]:
@@ -148,10 +136,8 @@ def _steps(plan: PretrainingPlan, sources: Sequence[Any], seconds: Sequence[floa
     return max(1, round(amount / tokens)) if unit == "tokens" else None
 
 
-def _validation_seconds(plan: PretrainingPlan, steps: int, seconds: float) -> float:
-    training = plan.training
-    times = steps / training.validate_every if training.validate_every else 10
-    return times * training.validation_sequences / training.batch_size * seconds * budget.VALIDATION_COST
+def _validation_seconds(plan: PretrainingPlan, steps: int, times: Sequence[StepTime]) -> float:
+    return budget.validation_seconds(plan.training, plan.long_phase, steps, [time.seconds for time in times])
 
 
 def render(recipes: Sequence[Mapping[str, Any]]) -> str:

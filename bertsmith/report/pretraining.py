@@ -89,7 +89,8 @@ def constant_guess(run: Run, held_out: Corpus) -> float:
     """Accuracy of one and the same answer for every validation pair; 0 where the cut makes no pairs."""
     if not held_out.tokens:
         return 0.0
-    cut = cut_for(run.cut, held_out.tokenizer.special, part_seed(run.seed, "validation"), held_out.tokenizer.separators)
+    seed = part_seed(run.plan.seed, "validation")
+    cut = cut_for(run.last_phase.cut, held_out.tokenizer.special, seed, held_out.tokenizer.separators)
     rows = cut.plan(held_out, epoch=0) if cut.has_pairs else np.empty((0, 6))
     random = float((rows[:, -1] == 1).mean()) if len(rows) else 0.0
     return max(random, 1 - random) if len(rows) else 0.0
@@ -98,8 +99,8 @@ def constant_guess(run: Run, held_out: Corpus) -> float:
 def _examples(run: Run, trained: Trained, held_out: Corpus) -> tuple[list[SeenLine], list[JudgedPair]]:
     if not held_out.tokens:
         return [], []
-    seed = part_seed(run.seed, "validation")
-    drawn = draw_sequences(held_out, trained.tokenizer, run.cut, run.masking, seed, EXAMPLES)
+    seed = part_seed(run.plan.seed, "validation")
+    drawn = draw_sequences(held_out, trained.tokenizer, run.last_phase.cut, run.last_phase.masking, seed, EXAMPLES)
     heads = trained.model.trained_heads
     lines = seen_lines(trained.model, trained.tokenizer, drawn) if "masked_lm" in heads else []
     pairs = judged_pairs(trained.model, trained.tokenizer, drawn.examples) if "pair" in heads else []

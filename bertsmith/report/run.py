@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith import config
-from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.objectives.config import ObjectivesConfig
-from bertsmith.objectives.table import needed_heads
+from bertsmith.training.budget import phase_ends
 from bertsmith.training.environment import Record, read_record
 from bertsmith.training.initial import CORPUS_SHARES
 from bertsmith.training.logs import read_metrics
+from bertsmith.training.plan import PretrainingPlan
 
 
 @dataclass(frozen=True)
 class Run:
-    """recipe: its resolved tables. training, validation: lines of metrics.jsonl. result: what pretrain returned."""
+    """recipe: its resolved tables. plan: as it was settled. training, validation: lines of metrics.jsonl. result: what
+    pretrain returned.
+    """
 
     folder: Path
     recipe: Mapping[str, Any]
     record: Record
+    plan: PretrainingPlan
     training: Sequence[Mapping[str, Any]]
     validation: Sequence[Mapping[str, Any]]
     result: Mapping[str, Any]
@@ -34,16 +36,6 @@ class Run:
     def name(self) -> str:
         """What the recipe is called."""
         return str(self.recipe.get("name") or self.folder.resolve().name)
-
-    @property
-    def seed(self) -> int:
-        """The seed of everything random in the run."""
-        return int(self.record.resolved["seed"])
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """The heads that were trained."""
-        return needed_heads(config.build(ObjectivesConfig, self.record.resolved["objectives"], "objectives"))
 
     @property
     def initial(self) -> bool:
@@ -56,20 +48,17 @@ class Run:
         return [float(share) for share in self.record.inputs.get(CORPUS_SHARES, "").split()]
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest sequence trained."""
-        long_phase = self.record.resolved["long_phase"]
-        return max(self.cut.length, long_phase["length"] if long_phase["share"] else 0)
+    def last_phase(self) -> PretrainingPlan:
+        """What its last sequences were like, and so those it was last validated on."""
+        return self.plan.phases[-1]
 
     @property
-    def cut(self) -> CutConfig:
-        """How the sequences of its first phase were cut."""
-        return CutConfig(**self.record.resolved["cut"])
-
-    @property
-    def masking(self) -> MaskingConfig:
-        """How they were masked."""
-        return MaskingConfig(**self.record.resolved["masking"])
+    def phases(self) -> str:
+        """Where its second phase begins, in words; "" of one without."""
+        if len(self.plan.phases) == 1:
+            return ""
+        end, _ = phase_ends(int(self.result["steps"]), self.plan.long_phase)
+        return f"{self.plan.cut.length} tokens a sequence up to step {end:,}, then {self.last_phase.cut.length}"
 
 
 def read_run(folder: Path) -> Run:
@@ -83,10 +72,12 @@ def read_run(folder: Path) -> Run:
     except (OSError, ValueError) as error:
         raise BertsmithError(f"{folder}: recipe.toml or result.json cannot be read ({error})") from error
     lines = list(read_metrics(folder / "metrics.jsonl"))
+    record = read_record(folder / "environment.json")
     return Run(
         folder,
         recipe,
-        read_record(folder / "environment.json"),
+        record,
+        config.build(PretrainingPlan, record.resolved, f"{folder / 'environment.json'}: resolved"),
         [line for line in lines if "validation" not in line],
         [{"step": line["step"], **line["validation"]} for line in lines if "validation" in line],
         result,

@@ -16,7 +16,6 @@ from bertsmith.errors import UsageError
 from bertsmith.models.families import FAMILIES
 from bertsmith.pretraining import plan_of
 from bertsmith.recipe import find_recipe, load_recipe
-from bertsmith.report.planning import phases_of
 from bertsmith.studies.metrics import OF_A_VOCABULARY
 from bertsmith.studies.study import Arm, Study
 from bertsmith.training import budget
@@ -231,9 +230,8 @@ class Design:
             return 1.0
         plan, _ = self._plan(arm, 0, 0.0, {"training.steps": 1})
         sources = open_sources(plan, self._opened(arm), Device(torch.device("cpu")), None)
-        shares = [1 - plan.long_phase.share, plan.long_phase.share]
         total = 0.0
-        for phase, source, share in zip(phases_of(plan), sources, shares, strict=False):
+        for phase, source, share in zip(plan.phases, sources, plan.long_phase.shares, strict=True):
             cost = budget.tokens_per_step(source)
             if unit == "operations":
                 cost *= self._operations_per_token(arm, phase)

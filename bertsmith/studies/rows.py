@@ -39,9 +39,11 @@ def rows_of(folder: StudyFolder) -> list[Row]:
 
 
 def runs_of(folder: StudyFolder) -> list[Run]:
-    """Every run that is known to be needed, once."""
+    """Every run that is known to be needed, once: a seed of every arm before the next one, so that a study which is
+    cut short has something to compare.
+    """
     runs = [run for row in rows_of(folder) for run in row.runs]
-    return list({run.name: run for run in runs}.values())
+    return sorted({run.name: run for run in runs}.values(), key=lambda run: run.seed)
 
 
 def _runs(folder: StudyFolder, arm: Arm, rate: float) -> list[Run]:

@@ -39,6 +39,7 @@ class StudyFolder:
 
     def __init__(self, path: Path, design: Design, questions: Questions | None = None) -> None:
         self.path, self.design, self.questions = path, design, questions
+        self._read: dict[str, dict[str, Any]] = {}  # score files, which are written once
 
     def begin(self, call: Mapping[str, Any]) -> None:
         """Note what is compared, and the call that a report can be written from.
@@ -86,8 +87,18 @@ class StudyFolder:
     def _file(self, run: Run) -> Path:
         return self.path / "scores" / f"{run.name}.json"
 
+    def cost(self, run: Run) -> float | None:
+        """Seconds that a run took in all, asking included; None while it is not asked, or diverged."""
+        kept = self._kept(run)
+        return kept["result"]["seconds"] + kept.get("seconds_of_asking", 0.0) if kept and kept["scores"] else None
+
     def _kept(self, run: Run) -> dict[str, Any] | None:
         """The score file of a run; None where it is not there, is damaged, or answers other questions."""
+        if run.name not in self._read and (kept := self._read_scores(run)) is not None:
+            self._read[run.name] = kept
+        return self._read.get(run.name)
+
+    def _read_scores(self, run: Run) -> dict[str, Any] | None:
         try:
             kept = json.loads(self._file(run).read_bytes())
             known = kept["fingerprint"], kept["questions"]
@@ -97,30 +108,36 @@ class StudyFolder:
         wanted = run.fingerprint, self.questions.fingerprint if self.questions else known[1]
         return kept if whole and known == wanted else None
 
-    def carry_out(self, run: Run, heading: str) -> float:
-        """Train a run, or go on with it, and ask it; the seconds of it that this process spent, 0 where none were.
+    def carry_out(self, run: Run, heading: str) -> None:
+        """Train a run, or go on with it, and ask it.
 
         InUse where another process is at it. heading: said before. A run that diverges is noted and not tried again.
         """
         assert self.questions is not None
         with self._claimed(run):
             if self._kept(run) is not None:  # by another process, meanwhile
-                return 0.0
+                return
             console.say(heading)
-            started, known = time.monotonic(), self._elsewhere(run) is not None
+            started = time.monotonic()
             try:
                 folder = self._trained(run)
+                started = time.monotonic()
                 result = {**self._result_with_teacher(run, folder), "folder": str(folder.absolute())}
                 tasks = self.path / "tasks" / run.name
                 scores = score_model(folder / "model", result, self.questions, tasks, run.seed)
             except Diverged as error:
                 console.warn(f"{run.name}: {error}")
                 result, scores = {FAILED: str(error)}, {}
-            kept = {"fingerprint": run.fingerprint, "questions": self.questions.fingerprint}
+            kept = {
+                "fingerprint": run.fingerprint,
+                "questions": self.questions.fingerprint,
+                "seconds_of_asking": round(time.monotonic() - started, 3),
+                "result": result,
+                "scores": scores,
+            }
             self._file(run).parent.mkdir(exist_ok=True)
-            store.write_json(self._file(run), {**kept, "result": result, "scores": scores})
+            store.write_json(self._file(run), kept)
             store.crash_point("study.scored")
-            return 0.0 if known else time.monotonic() - started
 
     def _trained(self, run: Run) -> Path:
         """The folder of the run, trained to its end; its teacher's before it."""
@@ -146,6 +163,10 @@ class StudyFolder:
             return result
         before = _result_in(self._elsewhere(run.teacher) or self.folder_of(run.teacher)) or {}
         return {**result, **{name: result[name] + before.get(name, 0) for name in ("seconds", "tokens")}}
+
+    def is_trained(self, run: Run) -> bool:
+        """Whether a run is finished, here or in a study beside this one."""
+        return self._elsewhere(run) is not None or _result_in(self.folder_of(run)) is not None
 
     def folder_of(self, run: Run) -> Path:
         """Where a run is trained."""
@@ -203,7 +224,6 @@ def carry_out(folder: StudyFolder, runs_of: Callable[[StudyFolder], Sequence[Run
 
     runs_of: all runs that are known by now; more of them may be once a rate is chosen.
     """
-    spent: list[float] = []
     waiting = False
     while True:
         runs = runs_of(folder)
@@ -213,12 +233,10 @@ def carry_out(folder: StudyFolder, runs_of: Callable[[StudyFolder], Sequence[Run
             return
         for run in due:
             interrupt.check(f"{finished} of {len(runs)} runs are done; type the same line again to go on")
-            left = f", about {console.duration(sum(spent) / len(spent) * len(due))} left" if spent else ""
             try:
-                seconds = folder.carry_out(run, f"run {finished + 1} of {len(runs)}: {run.name}{left}")
+                folder.carry_out(run, f"run {finished + 1} of {len(runs)}: {run.name}{_left(folder, runs, due)}")
             except InUse:
                 continue
-            spent += [seconds] if seconds else []
             waiting = False
             break
         else:
@@ -226,3 +244,16 @@ def carry_out(folder: StudyFolder, runs_of: Callable[[StudyFolder], Sequence[Run
                 console.say(f"waiting for {len(due)} runs that other processes hold")
             waiting = True
             time.sleep(WAIT)
+
+
+def _left(folder: StudyFolder, runs: Sequence[Run], due: Sequence[Run]) -> str:
+    """What the runs that are due will take, by what finished ones took: those of the same arm where there are some."""
+    costs: dict[str, list[float]] = {}
+    for run in runs:
+        if (cost := folder.cost(run)) is not None:
+            costs.setdefault(run.arm, []).append(cost)
+    if not costs:
+        return ""
+    means = {arm: sum(found) / len(found) for arm, found in costs.items()}
+    other = sum(means.values()) / len(means)
+    return f", about {console.duration(sum(means.get(run.arm, other) for run in due))} of work left"

@@ -10,6 +10,7 @@ from bertsmith.training.work import Source, spread_steps
 
 SAMPLED_SEQUENCES = 2048  # are read to know the tokens of a step within about a hundredth
 VALIDATION_COST = 1 / 3  # of a training step per sequence: a forward pass without a backward one
+MOST_VALIDATED = 10_000  # sequences: few validation parts have more
 VALIDATION_SHARE = 0.25  # most of a budget in minutes that is set aside for validation
 
 
@@ -30,9 +31,9 @@ def steps_for(
         costs = [tokens_per_step(source) for source in sources]
     else:
         costs = [second / 60 for second in seconds]
-        amount -= min(VALIDATION_SHARE * amount, _validation_minutes(training, seconds[0]))
-    shares = [1 - long_phase.share, long_phase.share][: len(costs)]
-    steps = round(amount / sum(share * cost for share, cost in zip(shares, costs, strict=True)))
+        about = amount / sum(share * cost for share, cost in zip(long_phase.shares, costs, strict=True))
+        amount -= min(VALIDATION_SHARE * amount, validation_seconds(training, long_phase, about, seconds) / 60)
+    steps = round(amount / sum(share * cost for share, cost in zip(long_phase.shares, costs, strict=True)))
     if steps < 1:
         raise UsageError(f"training.{unit}: {amount:g} is less than one step of this run")
     return steps
@@ -49,8 +50,13 @@ def tokens_per_step(source: Source) -> float:
     return sum(sizes) / len(sizes)
 
 
-def _validation_minutes(training: TrainingConfig, seconds: float) -> float:
-    sequences = min(training.validation_sequences, 10_000)
-    steps = 60 * training.minutes / seconds
+def validation_seconds(
+    training: TrainingConfig, long_phase: LongPhaseConfig, steps: float, seconds: Sequence[float]
+) -> float:
+    """About what all validations of a run of so many steps take. `seconds`: of a step of each phase."""
+    sequences = min(training.validation_sequences, MOST_VALIDATED)
     times = steps / training.validate_every if training.validate_every else 10
-    return times * sequences / training.batch_size * seconds * VALIDATION_COST / 60
+    sizes = training.batch_size, long_phase.batch_size or training.batch_size
+    of_a_sequence = [second / size for second, size in zip(seconds, sizes, strict=False)]
+    mean = sum(share * second for share, second in zip(long_phase.shares, of_a_sequence, strict=True))
+    return times * sequences * mean * VALIDATION_COST

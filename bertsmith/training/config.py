@@ -88,3 +88,8 @@ class LongPhaseConfig:
     length: Annotated[int, Field(ge=8)] = _told(512, "tokens per sequence in the second phase")
     batch_size: Count = _told(0, "sequences per step in the second phase; 0 = as in the first")
     max_predictions: Count = _told(80, "most masked tokens per sequence in the second phase (budget rounded)")
+
+    @property
+    def shares(self) -> list[float]:
+        """Of the steps, for each phase there is: one or two."""
+        return [1 - self.share, self.share] if self.share else [1.0]

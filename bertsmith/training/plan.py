@@ -66,6 +66,16 @@ class PretrainingPlan:
         return max(self.cut.length, self.long_phase.length if self.long_phase.share else 0)
 
     @property
+    def phases(self) -> list[PretrainingPlan]:
+        """Each phase, one or two, with its own lengths, masks and batch."""
+        long = self.long_phase
+        if not long.share:
+            return [self]
+        training = replace(self.training, batch_size=long.batch_size or self.training.batch_size)
+        masking = replace(self.masking, max_predictions=long.max_predictions)
+        return [self, replace(self, cut=replace(self.cut, length=long.length), masking=masking, training=training)]
+
+    @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the objectives train."""
         return needed_heads(self.objectives)
@@ -92,13 +102,12 @@ def open_sources(
     plan: PretrainingPlan, corpus: Corpus | MixedCorpus, device: Device, folder: Path | None
 ) -> list[Batches]:
     """The examples of each phase (one or two); `folder` is where they keep which spans make which example."""
-
-    def source(cut: CutConfig, masking: MaskingConfig, batch_size: int) -> Batches:
-        return open_batches(
+    return [
+        open_batches(
             corpus,
-            cut,
-            masking,
-            batch_size,
+            phase.cut,
+            phase.masking,
+            phase.training.batch_size,
             plan.seed,
             rank=device.rank,
             world=device.world,
@@ -106,14 +115,8 @@ def open_sources(
             plans=folder,
             objectives=plan.objectives.use,
         )
-
-    sources = [source(plan.cut, plan.masking, plan.training.batch_size)]
-    long = plan.long_phase
-    if long.share:
-        cut = replace(plan.cut, length=long.length)
-        masking = replace(plan.masking, max_predictions=long.max_predictions)
-        sources.append(source(cut, masking, long.batch_size or plan.training.batch_size))
-    return sources
+        for phase in plan.phases
+    ]
 
 
 def batches_from(sources: Sequence[Batches], ends: list[int], start: int, workers: int) -> Iterator[list[Batch]]:

@@ -116,9 +116,13 @@ def _open_run(
     ends = phase_ends(training.steps, plan.long_phase)
     cache = open_cache(plan, sources, ends, state, folder, device, fresh=record is None)
     baselines = Baselines(text, plan.masking.rarity)
-    validation = Validation(plan, validation_text, baselines, device)
-    if not validation.sequences:
-        console.warn("the corpus has no validation part long enough for one sequence: nothing is validated")
+    validations = [Validation(phase, validation_text, baselines, device) for phase in plan.phases]
+    for phase, validation in zip(plan.phases, validations, strict=True):
+        if not validation.sequences:
+            console.warn(
+                "the corpus has no validation part long enough for one sequence of"
+                f" {phase.cut.length} tokens: nothing is validated with these"
+            )
     run = PretrainingRun(
         training,
         folder,
@@ -127,7 +131,8 @@ def _open_run(
         lambda start: batches_from(sources, ends, start, training.workers),
         Checkpoints(folder.checkpoints, text.tokenizer, plan.longest, inputs),
         Interval(),
-        validation=validation,
+        validations=validations,
+        ends=ends,
         baselines=baselines,
         cache=None if cache is None else cache.file,
         other_bytes=0 if cache is None else cache.missing_bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -32,9 +33,12 @@ class PretrainingResult:
 
 @dataclass
 class PretrainingRun(Run):
-    """cache: of what a teacher said, None without one; a finished run has no more use for it."""
+    """validations: of each phase, on rows like its own; ends: the step before which each ends. cache: of what a teacher
+    said, None without one; a finished run has no more use for it.
+    """
 
-    validation: Validation = field(kw_only=True)
+    validations: Sequence[Validation] = field(kw_only=True)
+    ends: Sequence[int] = field(kw_only=True)
     baselines: Baselines = field(kw_only=True)
     cache: TeacherCache | None = None
 
@@ -61,14 +65,19 @@ class PretrainingRun(Run):
     def _in_words(self, line: dict[str, Any]) -> str:
         return in_words(line)
 
+    @property
+    def _validation(self) -> Validation:
+        """That of the phase which the last step was of."""
+        return next(one for one, end in zip(self.validations, self.ends, strict=True) if self.state.step <= end)
+
     def _score(self) -> dict[str, float]:
-        return self.validation.run(self.state) if self.validation.sequences else {}
+        return self._validation.run(self.state) if self._validation.sequences else {}
 
     def _keep(self, values: dict[str, float]) -> None:
         if self.logs is not None:
             self.logs.validation(self.state.step, values)
         console.say(f"step {self.state.step}: validation {in_words(values)}")
-        for name in self.validation.names:
+        for name in self._validation.names:
             own = {key.removeprefix(f"{name}/"): value for key, value in values.items() if key.startswith(f"{name}/")}
             if own:
                 console.say(f"step {self.state.step}: validation on {name}: {in_words(own)}")

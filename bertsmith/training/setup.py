@@ -112,7 +112,7 @@ def blank_batch(lengths: Sequence[int], token: int = 0) -> Batch:
 def _micro_batch_sizes(plan: PretrainingPlan, world: int) -> set[int]:
     """Sequences that a micro-batch of either phase can have: sources divide as evenly as possible."""
     sizes: set[int] = set()
-    for batch_size in (plan.training.batch_size, plan.long_phase.batch_size or plan.training.batch_size):
+    for batch_size in (phase.training.batch_size for phase in plan.phases):
         largest = -(-batch_size // world)
         pieces = -(-largest // plan.training.micro_batch) if plan.training.micro_batch else 1
         for share in (batch_size // world, largest):

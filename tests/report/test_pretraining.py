@@ -87,6 +87,18 @@ def test_a_model_without_pairs_has_no_pairs_in_its_report(tmp_path: Path, englis
     assert page.tags.count("figure") == 3
 
 
+def test_two_phases_are_told_where_they_show(finished: Finished) -> None:
+    path = finished.run / "environment.json"
+    assert "tokens a sequence" not in write_report(*finished).read_text("utf-8")
+    record = json.loads(path.read_text("utf-8"))
+    record["resolved"]["long_phase"] |= {"share": 0.25, "length": 48}
+    path.write_text(json.dumps(record), "utf-8")
+    length = record["resolved"]["cut"]["length"]
+    steps = json.loads((finished.run / "result.json").read_bytes())["steps"]
+    told = f"{length} tokens a sequence up to step {steps - round(steps / 4):,}, then 48"
+    assert write_report(*finished).read_text("utf-8").count(told) == 3  # of loss, accuracy and pairs
+
+
 def test_chinese_is_kept(tmp_path: Path, chinese: Path) -> None:
     html = write_report(make_run(tmp_path / "run", chinese, name="中文模型"), chinese).read_text("utf-8")
     assert "<h1>中文模型 on corpus</h1>" in html

@@ -88,7 +88,7 @@ def losses(result: dict[str, Any]) -> dict[str, float]:
 def test_every_arm_is_trained_with_every_seed_once(corpus: Path, tmp_path: Path, trained: Trained) -> None:
     study, out = write(tmp_path), tmp_path / "out"
     result = carry_out(study, corpus, out)
-    assert trained == ["two-seed0", "two-seed1", "one-seed0", "one-seed1"]
+    assert trained == ["two-seed0", "one-seed0", "two-seed1", "one-seed1"]
     assert (result["finished"], result["due"], result["failed"]) == (4, 0, {}) and result["matched"]["within"]
     assert [arm["steps"] for arm in result["arms"]] == [4, 4]
     (claim,) = result["claims"]
@@ -101,6 +101,18 @@ def test_every_arm_is_trained_with_every_seed_once(corpus: Path, tmp_path: Path,
     again = carry_out(study, corpus, out)
     assert len(trained) == 4 and again == result
     assert pipeline.study_report(out) == result
+
+
+def test_the_time_left_is_known_from_runs_of_before(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, out = write(tmp_path), tmp_path / "out"
+    carry_out(study, corpus, out, seeds=1)
+    first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("run "))
+    assert "left" not in first and "of work left" in second
+    carry_out(study, corpus, out)
+    third = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("run "))
+    assert third.startswith("run 3 of 4: two-seed1") and "of work left" in third
 
 
 def test_the_report_is_one_small_file_that_reads_chinese(corpus: Path, tmp_path: Path) -> None:
@@ -162,7 +174,7 @@ def test_a_run_that_another_process_holds_is_left_to_it(
     monkeypatch.setattr(runs.time, "sleep", nothing_left)
     with lock_file(lock, lock, remove=True), pytest.raises(Killed):
         runs.carry_out(folder, runs_of)
-    assert trained == ["two-seed1", "one-seed0", "one-seed1"]
+    assert trained == ["one-seed0", "two-seed1", "one-seed1"]
     runs.carry_out(folder, runs_of)
     assert trained[3:] == ["two-seed0"]
 
@@ -223,7 +235,7 @@ def test_a_student_shares_its_budget_with_its_teacher(corpus: Path, tmp_path: Pa
         'name = "one"', 'name = "one"\nrecipe = "distilbert-tiny"\nteacher = "two"\nteacher_share = 0.5'
     )
     result = carry_out(write(tmp_path, taught), corpus, tmp_path / "out")
-    assert trained == ["two-seed0", "two-seed1", "two-50-seed0", "one-seed0", "two-50-seed1", "one-seed1"]
+    assert trained == ["two-seed0", "two-50-seed0", "one-seed0", "two-seed1", "two-50-seed1", "one-seed1"]
     assert [arm["steps"] for arm in result["arms"]] == [4, 2]
     both = {arm["name"]: arm["tokens"] for arm in result["arms"]}
     assert both["one"] == pytest.approx(both["two"], rel=0.3)  # the teacher's two steps among them
@@ -280,6 +292,8 @@ def test_the_command_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert cli.run(["study", "report", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished"] == 4
+    assert cli.run([*line, "--out", out, "--seeds", "3", "--dry-run"]) == 0
+    assert "6, 4 finished" in capsys.readouterr().out
     assert cli.run(["study", "list"]) == 0 and cli.run(["study", "show", "sharing"]) == 0
     assert "ALBERT, average 81.6 against 80.1" in capsys.readouterr().out
 

@@ -249,6 +249,22 @@ def test_two_phases_train_both_lengths_and_state_the_longest(corpus: Path, tmp_p
     assert json.loads((Path(result.model) / "tokenizer_config.json").read_text())["model_max_length"] == 128
 
 
+def test_each_phase_is_validated_on_rows_like_its_own(corpus: Path, tmp_path: Path) -> None:
+    """What is said at the end is what a run without a first phase is asked; before, what one without a second is."""
+    base = tiny_plan(steps=8, validate_every=4)
+    long = replace(base, cut=replace(base.cut, length=128), masking=replace(base.masking, max_predictions=80))
+    two = replace(base, long_phase=LongPhaseConfig(share=0.5, length=128))
+
+    def guesses(plan: PretrainingPlan, name: str) -> list[float]:
+        pretrain(plan, corpus, tmp_path / name)
+        lines = read_metrics(tmp_path / name / "metrics.jsonl")
+        return [line["validation"]["unigram_loss"] for line in lines if "validation" in line]
+
+    of_short, of_long, of_two = guesses(base, "short"), guesses(long, "long"), guesses(two, "two")
+    assert of_short[0] != of_long[0]
+    assert of_two == [of_short[0], of_long[0]]
+
+
 def test_a_run_learns(corpus: Path, tmp_path: Path) -> None:
     """The made-up words have spelling: pieces inside a word can be guessed from those around them."""
     plan = tiny_plan(steps=300, optimizer="adamw", beta2=0.98, learning_rate=5e-3, save_every=0, log_every=100)
