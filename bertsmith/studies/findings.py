@@ -110,7 +110,7 @@ def _told(one: _Judged, adjusted: float, seeds: int, claims: int) -> Result:
         "p": effect.p if effect else None,
         "adjusted_p": adjusted if effect else None,
         "seeds": effect.seeds if effect else 0,
-        "seed_deviation": _number(one.noise.deviation),
+        "seed_deviation": _number(effect.deviation) if effect else None,
         "smallest_visible_effect": _number(smallest),
         "verdict": verdict,
         "sentence": _sentence(one, verdict, smallest, seeds),

@@ -97,7 +97,8 @@ def noise_shown(result: Mapping[str, Any]) -> str:
     ]
     smallest = [
         f"{metric_of(claim['metric']).show(claim['smallest_visible_effect'])} ({claim['better']} against"
-        f" {claim['worse']}, {metric_of(claim['metric']).title})"
+        f" {claim['worse']}, {metric_of(claim['metric']).title}, of which their runs deviate by"
+        f" {metric_of(claim['metric']).show(claim['seed_deviation'])})"
         for claim in result["claims"]
         if claim["smallest_visible_effect"] is not None
     ]

@@ -3,9 +3,10 @@
 A score of arm a with seed s is taken as mean + a's effect + s's effect + noise, the model of a randomised block design:
 seeds change the data order for all arms alike, and only what is left is noise. Its deviation is estimated over all arms
 at once, so that a few seeds each do; but arms on a plateau repeat themselves to the third digit, and those that are
-leaving it do not, so what all arms say counts as one degree of freedom beside those of the two that are compared. To
-it comes the error of the text: other documents would have given another difference; a paired bootstrap over documents
-says how much. Verdicts hold for all claims together (Holm, 1979).
+leaving it do not, so what all arms say counts as one degree of freedom beside those of the two that are compared, and
+not at all where it is so much more than theirs that chance would hardly do it: one arm that went astray does not blind
+the others. To it comes the error of the text: other documents would have given another difference; a paired bootstrap
+over documents says how much. Verdicts hold for all claims together (Holm, 1979).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Effect(NamedTuple):
     """By how much the first of two arms is better, in units of the metric: positive is better, whatever its direction.
 
     interval: 95 %, of this claim alone. p: two-sided, of this claim alone. error: the standard error, with its degrees
-    of freedom. seeds: of both.
+    of freedom. seeds: of both. deviation: of one run of the two, as far as noise.
     """
 
     value: float
@@ -47,6 +48,7 @@ class Effect(NamedTuple):
     error: float
     freedom: int
     seeds: int
+    deviation: float
 
 
 def noise_of(arms: Mapping[str, BySeed]) -> Noise:
@@ -76,23 +78,28 @@ def effect_of(better: BySeed, worse: BySeed, lower: bool, noise: Noise, seed: in
     value = sign * float(np.mean([better[s].value - worse[s].value for s in seeds]))
     pairs = [(better[s], worse[s]) for s in seeds]
     if not noise.freedom:
-        return Effect(value, (-math.inf, math.inf), 1.0, math.inf, 0, len(seeds))
+        return Effect(value, (-math.inf, math.inf), 1.0, math.inf, 0, len(seeds), math.nan)
     own = _noise_between([a.value - b.value for a, b in pairs], noise)
     error = math.sqrt(2 * own.deviation**2 / len(seeds) + _error_of_text(pairs, seed) ** 2)
     if error == 0:  # counted, not sampled: what is found is so
-        return Effect(value, (value, value), float(value == 0), 0.0, own.freedom, len(seeds))
+        return Effect(value, (value, value), float(value == 0), 0.0, own.freedom, len(seeds), 0.0)
     reach = float(stats.t.ppf(1 - LEVEL / 2, own.freedom)) * error
     p = float(2 * stats.t.sf(abs(value) / error, own.freedom))
-    return Effect(value, (value - reach, value + reach), p, error, own.freedom, len(seeds))
+    return Effect(value, (value - reach, value + reach), p, error, own.freedom, len(seeds), own.deviation)
 
 
 def _noise_between(differences: Sequence[float], noise: Noise) -> Noise:
-    """The noise of the two arms of a claim: their own, and that of all arms as one more pair of runs would show it."""
-    own = len(differences) - 1
-    if own < 1 or noise.freedom <= own or noise.deviation == 0:  # nothing of their own, or nothing but their own
+    """The noise of the two arms of a claim: their own, and that of all arms as one more pair of runs would show it.
+
+    Their own alone where an F test tells the two apart, that of all being the larger.
+    """
+    freedom = len(differences) - 1
+    if freedom < 1 or noise.freedom <= freedom or noise.deviation == 0:  # nothing of their own, or nothing but that
         return noise
-    variance = (noise.deviation**2 + own * float(np.var(differences, ddof=1)) / 2) / (own + 1)
-    return Noise(math.sqrt(variance), own + 1)
+    own, of_all = float(np.var(differences, ddof=1)) / 2, noise.deviation**2
+    if own and of_all > own * float(stats.f.ppf(1 - LEVEL, noise.freedom, freedom)):
+        return Noise(math.sqrt(own), freedom)
+    return Noise(math.sqrt((of_all + freedom * own) / (freedom + 1)), freedom + 1)
 
 
 def smallest_effect(effect: Effect, claims: int) -> float:

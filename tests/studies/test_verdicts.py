@@ -91,6 +91,21 @@ def test_arms_that_repeat_themselves_do_not_hide_the_noise_of_others() -> None:
     assert held / 300 > 0.87
 
 
+def test_one_arm_that_went_astray_does_not_blind_the_others() -> None:
+    """Its noise is twenty times theirs: the interval between two quiet arms is about that of a t test of them alone."""
+    generator = np.random.default_rng(6)
+    held, reach = 0, []
+    for _ in range(300):
+        drawn = generator.normal(0, [[0.01], [0.01], [0.01], [0.2]], (4, 3))
+        arms = {f"arm{n}": {s: Score(float(v)) for s, v in enumerate(row)} for n, row in enumerate(drawn)}
+        low, high = effect_of(arms["arm0"], arms["arm1"], True, noise_of(arms)).interval
+        held += low <= 0 <= high
+        reach.append((high - low) / 2)
+    alone = stats.t.ppf(0.975, 2) * 0.01 * math.sqrt(2 / 3)
+    assert 0.92 < held / 300 < 0.98
+    assert np.median(reach) < 1.3 * alone
+
+
 def test_a_real_effect_is_found_and_its_direction_told() -> None:
     generator = np.random.default_rng(2)
     arms = scores_of([0.0, 0.3, 0.6], 3, 0.02, generator, 0.1)
@@ -130,7 +145,7 @@ def test_holm() -> None:
 
 
 def test_the_smallest_effect_counts_the_claims() -> None:
-    effect = Effect(0.0, (0.0, 0.0), 1.0, 0.1, 8, 3)
+    effect = Effect(0.0, (0.0, 0.0), 1.0, 0.1, 8, 3, 0.1)
     power = stats.t.ppf(0.8, 8)
     assert smallest_effect(effect, 1) == pytest.approx(0.1 * (stats.t.ppf(0.975, 8) + power))
     assert smallest_effect(effect, 5) == pytest.approx(0.1 * (stats.t.ppf(0.995, 8) + power))
@@ -140,7 +155,7 @@ def test_the_smallest_effect_is_seen_in_four_of_five_studies() -> None:
     generator = np.random.default_rng(3)
     deviation = 0.05
     error = math.sqrt(2 * deviation**2 / 3)
-    size = smallest_effect(Effect(0.0, (0.0, 0.0), 1.0, error, 3, 3), 1)
+    size = smallest_effect(Effect(0.0, (0.0, 0.0), 1.0, error, 3, 3, deviation), 1)
     seen = 0
     for _ in range(150):
         arms = scores_of([0.0, size, 0.0], 3, deviation, generator)
