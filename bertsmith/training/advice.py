@@ -9,14 +9,15 @@ import numpy as np
 from bertsmith.data.mixture import Batches
 from bertsmith.models.config import EncoderConfig
 from bertsmith.training.config import TrainingConfig
+from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.work import spread_steps
 
 PUBLISHED_WIDTH = 768  # from here on the published rates hold
 LARGE_RATE = 5e-5  # above it a rate is one for new models at the published widths
 LARGE_RATE_TIMES_WIDTH = 0.1  # narrower models take rates that grow as they narrow: 2e-3 at 128, 5e-4 at 512
 LESSENED = 5  # google-research/bert, README: 1e-4 for a new model, 2e-5 to go on from a checkpoint
-BATCH_AND_RATE = ("training.batch_size", "training.learning_rate")
-BATCH_CHANGED = 2.0  # times the recipe's batch, or a part of it
+STEP_AND_RATE = ("training.batch_size", "cut.length", "training.learning_rate")
+STEP_CHANGED = 2.0  # times the tokens of the recipe's step, or a part of them
 ONE_SIDED = 0.7  # share of one answer from which on pairs teach little but that answer
 SAMPLED_PAIRS = 1024
 
@@ -34,14 +35,15 @@ def advice_for_continuing(model: EncoderConfig, training: TrainingConfig) -> str
     )
 
 
-def advice_for_batch(recipe: TrainingConfig, training: TrainingConfig) -> str:
-    """One line where the batch is far from the recipe's and the rate is not, or ""."""
-    times = training.batch_size / recipe.batch_size
-    if training.learning_rate != recipe.learning_rate or 1 / BATCH_CHANGED < times < BATCH_CHANGED:
+def advice_for_step(recipe: PretrainingPlan, chosen: PretrainingPlan) -> str:
+    """One line where a step has by far more or fewer tokens than the recipe's and the rate is as it was, or ""."""
+    times = chosen.training.batch_size * chosen.cut.length / (recipe.training.batch_size * recipe.cut.length)
+    rate = chosen.training.learning_rate
+    if rate != recipe.training.learning_rate or 1 / STEP_CHANGED < times < STEP_CHANGED:
         return ""
-    scaled = training.learning_rate * math.sqrt(times)
+    scaled = rate * math.sqrt(times)
     return (
-        f"training.batch_size is {times:g} times the recipe's and training.learning_rate is as it was; with Adam the "
+        f"a step has {times:g} times the recipe's tokens and training.learning_rate is as it was; with Adam the "
         f"rate usually goes with the square root of the batch, here {scaled:.1e} (RoBERTa: 1e-4 at 256, 7e-4 at 2,000, "
         "1e-3 at 8,000 sequences)"
     )

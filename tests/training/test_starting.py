@@ -18,7 +18,7 @@ from bertsmith.models.model import Model, build_model
 from bertsmith.recipe import load_recipe
 from bertsmith.tokenizers.tokenizer import Tokenizer
 from bertsmith.tokenizers.wordpiece_tokenizer import WordPieceTokenizer
-from bertsmith.training.advice import advice_for_batch, advice_for_continuing
+from bertsmith.training.advice import advice_for_continuing, advice_for_step
 from bertsmith.training.config import TrainingConfig
 from bertsmith.training.initial import initial_model
 from bertsmith.training.plan import PretrainingPlan
@@ -189,12 +189,17 @@ def test_advice_for_going_on_from_trained_weights(width: int, rate: float, told:
     assert line.endswith(f"--training.learning-rate {told}") if told else line == ""
 
 
-def test_advice_for_another_batch() -> None:
-    recipe = TrainingConfig(steps=1, batch_size=16, learning_rate=1e-3)
-    assert "128 times the recipe's" in advice_for_batch(recipe, replace(recipe, batch_size=2048))
-    assert "1.1e-02" in advice_for_batch(recipe, replace(recipe, batch_size=2048))
-    assert advice_for_batch(recipe, replace(recipe, batch_size=24)) == ""
-    assert advice_for_batch(recipe, replace(recipe, batch_size=2048, learning_rate=2e-3)) == ""
+def test_advice_for_another_step() -> None:
+    recipe = tiny_plan(batch_size=16, learning_rate=1e-3)
+
+    def advice(length: int = recipe.cut.length, **training: float) -> str:
+        chosen = tiny_plan(**{"batch_size": 16, "learning_rate": 1e-3, **training})
+        return advice_for_step(recipe, replace(chosen, cut=replace(chosen.cut, length=length)))
+
+    assert "128 times the recipe's tokens" in advice(batch_size=2048) and "1.1e-02" in advice(batch_size=2048)
+    assert advice(batch_size=24) == "" and advice(batch_size=2048, learning_rate=2e-3) == ""
+    assert "0.25 times" in advice(length=recipe.cut.length // 4)
+    assert advice(length=recipe.cut.length // 4, batch_size=64) == ""  # shorter rows, as many more of them
 
 
 def test_a_task_head_of_any_kind_is_left_behind(text: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
