@@ -38,15 +38,14 @@ def pretrain(
     from bertsmith.report.model_card import write_card
     from bertsmith.report.pretraining import write_report
     from bertsmith.tasks.trained import model_folder
-    from bertsmith.training.advice import STEP_AND_RATE, advice_for_step
+    from bertsmith.training.advice import advice_for_step
     from bertsmith.training.pretraining import pretrain as train
 
     shares = parse_shares([corpus] if isinstance(corpus, str | Path) else corpus)
     folder, taught_by = (model_folder(Path(path)) if path else None for path in (init, teacher))
     chosen = recipe_for(folder, taught_by, recipe, flags)
-    as_it_was = {key: value for key, value in (flags or {}).items() if key.replace("-", "_") not in STEP_AND_RATE}
     plan = plan_of(chosen)
-    plan = replace(plan, recipe_advice=advice_for_step(plan_of(load_recipe(recipe, as_it_was)), plan))
+    plan = replace(plan, recipe_advice=advice_for_step(plan_of(load_recipe(recipe)), plan))
     result = train(plan, shares, Path(out), folder, taught_by)
     if not console.is_quiet():  # the first rank writes for all
         folders = [share.folder for share in shares]

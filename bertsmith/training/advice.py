@@ -1,4 +1,4 @@
-"""What a run is told about its learning rate and its pairs before step 1; nothing is changed by it."""
+"""What a run is told about its learning rate, rows and pairs before step 1; nothing is changed by it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ PUBLISHED_WIDTH = 768  # from here on the published rates hold
 LARGE_RATE = 5e-5  # above it a rate is one for new models at the published widths
 LARGE_RATE_TIMES_WIDTH = 0.1  # narrower models take rates that grow as they narrow: 2e-3 at 128, 5e-4 at 512
 LESSENED = 5  # google-research/bert, README: 1e-4 for a new model, 2e-5 to go on from a checkpoint
-STEP_AND_RATE = ("training.batch_size", "cut.length", "training.learning_rate")
 STEP_CHANGED = 2.0  # times the tokens of the recipe's step, or a part of them
 ONE_SIDED = 0.7  # share of one answer from which on pairs teach little but that answer
 SAMPLED_PAIRS = 1024
+SHORT_ROWS = 32
+LONG_PHASE = 0.2  # of the steps, after short rows
+FEW_TOKENS = (1e6, 25e6)  # docs/results.md: below, short rows do not help yet; above, long ones manage by themselves
 
 
 def advice_for_continuing(model: EncoderConfig, training: TrainingConfig) -> str:
@@ -46,6 +48,21 @@ def advice_for_step(recipe: PretrainingPlan, chosen: PretrainingPlan) -> str:
         f"a step has {times:g} times the recipe's tokens and training.learning_rate is as it was; with Adam the "
         f"rate usually goes with the square root of the batch, here {scaled:.1e} (RoBERTa: 1e-4 at 256, 7e-4 at 2,000, "
         "1e-3 at 8,000 sequences)"
+    )
+
+
+def advice_for_rows(plan: PretrainingPlan, steps: int) -> str:
+    """One line where a new model has few tokens to learn from and only long rows to learn them in, or ""."""
+    batch, length = plan.training.batch_size, plan.cut.length
+    tokens = steps * batch * length
+    few = FEW_TOKENS[0] <= tokens < FEW_TOKENS[1] and length >= 2 * SHORT_ROWS
+    if not few or plan.long_phase.share or plan.objectives.distils or "masked_lm" not in plan.objectives.use:
+        return ""
+    return (
+        f"about {tokens / 1e6:.0f}M tokens in rows of {length} teach a new model little more than how common tokens "
+        f"are; short rows first get further: --cut.length {SHORT_ROWS} --training.batch-size "
+        f"{batch * length // SHORT_ROWS} --long-phase.share {LONG_PHASE} --long-phase.length {length} "
+        f"--long-phase.batch-size {batch}"
     )
 
 

@@ -43,16 +43,23 @@ def find(folder: RunFolder, plan: Plan, inputs: Mapping[str, str], device: Devic
 
 
 def begin(
-    work: Work, folder: RunFolder, resolve: Callable[[Settings], Plan], device: Device, advice: Sequence[str] = ()
+    work: Work,
+    folder: RunFolder,
+    resolve: Callable[[Settings], Plan],
+    device: Device,
+    advise: Callable[[Settings], Sequence[str]] = lambda _: (),
 ) -> tuple[State, Settings]:
-    """Settle what is left to choose, and write it down before anything is trained."""
+    """Settle what is left to choose, and write it down before anything is trained.
+
+    advise: lines to say of what was settled; empty ones are left out.
+    """
     settings = settle(work, device)
     state, settings = work.build(settings)
     values = work.plan.values(), resolve(settings).values()
     record = Record(*values, work.inputs, settings, machine_facts(device.torch_device))
     device.on_main(lambda: folder.start(work.plan, record))
     _introduce(work, settings, state)
-    for line in filter(None, advice):
+    for line in filter(None, advise(settings)):
         console.say(line)
     return state, settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from bertsmith.data.mixture import Batches, CorpusShare, MixedCorpus, open_mixed
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.huggingface import require_padding
 from bertsmith.models.model import Model
-from bertsmith.training.advice import advice_for_continuing, advice_for_pairs
+from bertsmith.training.advice import advice_for_continuing, advice_for_pairs, advice_for_rows
 from bertsmith.training.budget import phase_ends, steps_for
 from bertsmith.training.checkpoint import Checkpoints
 from bertsmith.training.device import Device, open_device
@@ -105,10 +106,8 @@ def _open_run(
     initial = initial_model(plan, text, init, lambda: probe_batches(plan, [validation_text, text]), teacher)
     work = work_of(plan, inputs, initial, sources, device, _loader_of(teacher, plan, text))
     if record is None:
-        continuing = advice_for_continuing(plan.model, plan.training) if inputs["initial model"] else ""
-        one_sided = advice_for_pairs(sources[-1], plan.longest) if PAIR in plan.heads else ""
-        advice = (plan.recipe_advice, continuing, one_sided)
-        state, settings = begin(work, folder, lambda settings: resolved(plan, settings), device, advice)
+        advise = partial(_advice, plan, bool(inputs["initial model"]), sources)
+        state, settings = begin(work, folder, lambda settings: resolved(plan, settings), device, advise)
     else:
         state, settings = reopen(work, record, device)
     plan = resolved(plan, settings)
@@ -140,6 +139,14 @@ def _open_run(
     run.require_space()
     run.restore()
     return run
+
+
+def _advice(plan: PretrainingPlan, trained: bool, sources: Sequence[Batches], settings: Settings) -> list[str]:
+    """Lines, some of them empty. trained: whether the weights come from another model."""
+    rows = "" if trained else advice_for_rows(plan, settings.steps)
+    continuing = advice_for_continuing(plan.model, plan.training) if trained else ""
+    one_sided = advice_for_pairs(sources[-1], plan.longest) if PAIR in plan.heads else ""
+    return [plan.recipe_advice, continuing, rows, one_sided]
 
 
 def _loader_of(teacher: Path | None, plan: PretrainingPlan, text: MixedCorpus) -> Callable[[], Model] | None:
