@@ -49,10 +49,12 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     settings, times = _time(phases, device)
     memories = [memory_of(phase.plan, settings.precision, _fill(phase)) for phase in phases]
     shares = plan.long_phase.shares
-    seconds = sum(part * time.seconds for part, time in zip(shares, times, strict=True))
+    of_phases = [time.seconds for time in times]
+    seconds = sum(part * second for part, second in zip(shares, of_phases, strict=True))
     timed = sum(part * sum(phase.lengths) for part, phase in zip(shares, phases, strict=True))
     tokens = sum(part * budget.tokens_per_step(one) for part, one in zip(shares, sources, strict=False)) or timed
-    steps = _steps(plan, sources, [time.seconds for time in times], tokens)
+    steps = _steps(plan, sources, of_phases, tokens)
+    validating = budget.validation_seconds(plan.training, plan.long_phase, steps or 0, of_phases)
     return {
         "name": plan.recipe_name,
         "parameters": parameters_of(plan.model, plan.heads),
@@ -65,7 +67,7 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
         "steps": steps,
         "tokens_per_step": round(tokens),
         "tokens_per_second": timed / seconds,
-        "seconds": None if steps is None else steps * seconds + _validation_seconds(plan, steps, times),
+        "seconds": None if steps is None else steps * seconds + validating,
     }
 
 
@@ -134,10 +136,6 @@ def _steps(plan: PretrainingPlan, sources: Sequence[Any], seconds: Sequence[floa
     if sources or unit in ("steps", "minutes"):
         return budget.steps_for(plan.training, plan.long_phase, sources, seconds)
     return max(1, round(amount / tokens)) if unit == "tokens" else None
-
-
-def _validation_seconds(plan: PretrainingPlan, steps: int, times: Sequence[StepTime]) -> float:
-    return budget.validation_seconds(plan.training, plan.long_phase, steps, [time.seconds for time in times])
 
 
 def render(recipes: Sequence[Mapping[str, Any]]) -> str:

@@ -95,18 +95,20 @@ def noise_shown(result: Mapping[str, Any]) -> str:
         for name in asked
         if name in result["noise"] and result["noise"][name]["deviation"] is not None
     ]
-    smallest = [
-        f"{metric_of(claim['metric']).show(claim['smallest_visible_effect'])} ({claim['better']} against"
-        f" {claim['worse']}, {metric_of(claim['metric']).title}, of which their runs deviate by"
-        f" {metric_of(claim['metric']).show(claim['seed_deviation'])})"
-        for claim in result["claims"]
-        if claim["smallest_visible_effect"] is not None
-    ]
+    smallest = [_visible(claim) for claim in result["claims"] if claim["smallest_visible_effect"] is not None]
     if not noises or not smallest:
         return ""
     return (
         f"Standard deviation of a run, beyond what its arm and its seed explain: {', '.join(noises)}. Effects that"
         f" this budget would show in four of five studies: {'; '.join(smallest)}."
+    )
+
+
+def _visible(claim: Mapping[str, Any]) -> str:
+    metric = metric_of(claim["metric"])
+    return (
+        f"{metric.show(claim['smallest_visible_effect'])} ({claim['better']} against {claim['worse']}, {metric.title},"
+        f" of which their runs deviate by {metric.show(claim['seed_deviation'])})"
     )
 
 

@@ -118,20 +118,19 @@ class StudyFolder:
             if self._kept(run) is not None:  # by another process, meanwhile
                 return
             console.say(heading)
-            started = time.monotonic()
             try:
                 folder = self._trained(run)
-                started = time.monotonic()
                 result = {**self._result_with_teacher(run, folder), "folder": str(folder.absolute())}
-                tasks = self.path / "tasks" / run.name
+                tasks, started = self.path / "tasks" / run.name, time.monotonic()
                 scores = score_model(folder / "model", result, self.questions, tasks, run.seed)
+                asking = time.monotonic() - started
             except Diverged as error:
                 console.warn(f"{run.name}: {error}")
-                result, scores = {FAILED: str(error)}, {}
+                result, scores, asking = {FAILED: str(error)}, {}, 0.0
             kept = {
                 "fingerprint": run.fingerprint,
                 "questions": self.questions.fingerprint,
-                "seconds_of_asking": round(time.monotonic() - started, 3),
+                "seconds_of_asking": round(asking, 3),
                 "result": result,
                 "scores": scores,
             }

@@ -31,9 +31,11 @@ def steps_for(
         costs = [tokens_per_step(source) for source in sources]
     else:
         costs = [second / 60 for second in seconds]
-        about = amount / sum(share * cost for share, cost in zip(long_phase.shares, costs, strict=True))
-        amount -= min(VALIDATION_SHARE * amount, validation_seconds(training, long_phase, about, seconds) / 60)
-    steps = round(amount / sum(share * cost for share, cost in zip(long_phase.shares, costs, strict=True)))
+    cost_of_step = sum(share * cost for share, cost in zip(long_phase.shares, costs, strict=True))
+    if unit == "minutes":
+        validating = validation_seconds(training, long_phase, amount / cost_of_step, seconds) / 60
+        amount -= min(VALIDATION_SHARE * amount, validating)
+    steps = round(amount / cost_of_step)
     if steps < 1:
         raise UsageError(f"training.{unit}: {amount:g} is less than one step of this run")
     return steps
