@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 WIDTH, ROW, NAMES, MARGIN = 760, 34, 300, 24
 LABEL = 90  # half of the widest label below a point
-SMALL = 'text-anchor="middle" fill="var(--muted)" font-size="11"'
+HALO = 'stroke="var(--card)" stroke-width="4" paint-order="stroke"'  # a label may lie on the line at 0
+SMALL = f'text-anchor="middle" fill="var(--muted)" font-size="11" {HALO}'
 LONGEST_NAME = 40  # columns of a terminal: Chinese characters are two
 
 

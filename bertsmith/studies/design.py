@@ -89,7 +89,7 @@ class Design:
                     " bits_per_character"
                 )
         if mistakes:
-            raise UsageError("\n".join(_placed(line, self.study.path) for line in mistakes))
+            raise UsageError("\n".join(_placed(line, self.study.path) for line in dict.fromkeys(mistakes)))
 
     def run(self, arm: Arm, seed: int, rate: float = 0.0, share: float = 1.0) -> Run:
         """The run of an arm with a seed; a rate that is the recipe's own is no other run."""

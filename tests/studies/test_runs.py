@@ -356,6 +356,10 @@ def test_what_cannot_be_compared_is_refused(corpus: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="arm one: objectives.use has no masked_lm"):
         text = TINY.replace("model.layers = 1", 'objectives.use = ["pair"]')
         carry_out(write(tmp_path, text), corpus, tmp_path / "out")
+    unpaired = TINY.replace("length = 64", 'length = 64, name = "full_sentences"')
+    with pytest.raises(UsageError, match=r"pair needs a cut that makes pairs") as raised:
+        carry_out(write(tmp_path, unpaired), corpus, tmp_path / "out")
+    assert str(raised.value).count("\n") == 0, "both arms have the same mistake, said once"
     short = tmp_path / "short.txt"
     short.write_text("a b c", "utf-8")
     with pytest.raises(UsageError, match="has 5 characters; give at least"):
