@@ -88,7 +88,7 @@ def study_run(
     folder = StudyFolder(Path(out), design, _questions(design, valid, pairs, tasks or {}, limit))
     folder.begin(
         {
-            "name": str(design.study.path.absolute()),
+            "name": design.study.reference,
             "corpora": [f"{given}={path.absolute()}" for given, path in design.corpora.items()],
             "seeds": design.study.seeds,
             "flags": flags or {},
@@ -110,8 +110,6 @@ def study_plan(
     seconds: of all runs that are not finished, and of one run of an arm. out: the study's folder, where it and those
     beside it are looked through for finished ones.
     """
-    from bertsmith.pretraining import plan_of
-    from bertsmith.recipe import load_recipe
     from bertsmith.report.planning import plan_run
     from bertsmith.studies.runs import StudyFolder
 
@@ -120,12 +118,12 @@ def study_plan(
     arms = []
     for arm in design.study.arms:
         run = design.run(arm, 0)
-        found = plan_run(plan_of(load_recipe(run.recipe, run.flags)), run.corpus)
+        found = plan_run(run.plan, run.corpus)
         seconds = found["seconds"] or 0.0
         if design.study.budget.minutes:  # which a teacher is paid from
             seconds = 60 * design.study.budget.minutes
         elif run.teacher is not None:
-            taught = plan_run(plan_of(load_recipe(run.teacher.recipe, run.teacher.flags)), run.teacher.corpus)
+            taught = plan_run(run.teacher.plan, run.teacher.corpus)
             seconds += PASS * (found["steps"] or 0) * taught["step_milliseconds"] / 1000
             seconds += (taught["seconds"] or 0.0) if run.teacher.share < 1 else 0.0
         tried = {design.run(arm, 0, rate).name for rate in arm.rates} - {run.name}
@@ -173,13 +171,14 @@ def study_report(out: str | Path) -> Result:
 
 
 def _design(name: str | Path, corpora: Sequence[str], seeds: int, flags: Flags | None) -> Design:
+    from bertsmith.studies.checks import check_design
     from bertsmith.studies.design import Design, parse_corpora
     from bertsmith.studies.study import load_study
 
     if seeds < 0:
         raise UsageError(f"--seeds: must be 1 or more, not {seeds}")
     design = Design(load_study(name, flags, seeds), parse_corpora(corpora))
-    design.check()
+    check_design(design)
     return design
 
 
@@ -191,6 +190,7 @@ def _questions(
     limit: int,
 ) -> Questions:
     from bertsmith.data.corpus import Corpus
+    from bertsmith.studies.checks import check_held_out
     from bertsmith.studies.scores import Questions, documents_of
     from bertsmith.tasks.pair_files import read_pairs
     from bertsmith.tasks.texts import documents, tell
@@ -199,6 +199,7 @@ def _questions(
     if valid:
         texts = list(documents(valid, evaluation_config(None).text))
     else:
+        check_held_out(design)
         texts = documents_of(Corpus.open(next(iter(design.corpora.values())), "validation"))
     skipped = Skipped()
     asked = read_pairs(pairs, skipped, limit=limit) if pairs else []

@@ -180,6 +180,11 @@ class Corpus:
         return sum(part.token_ids.size for part in self.parts)
 
     @property
+    def held_out(self) -> int:
+        """Tokens of the validation part, whichever split this is."""
+        return int(self.details["splits"]["validation"]["tokens"])
+
+    @property
     def sentence_count(self) -> int:
         """Sentences in this split."""
         return sum(part.sentences.size - 1 for part in self.parts)

@@ -39,7 +39,8 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     opened = Corpus.open(corpus) if corpus else None
     device = Device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if opened is not None:
-        plan = replace(plan, model=replace(plan.model, vocab_size=opened.vocab_size))
+        training = budget.bounded(plan.training, opened.held_out, plan.longest)
+        plan = replace(plan, model=replace(plan.model, vocab_size=opened.vocab_size), training=training)
     plan.check()
     sources = open_sources(plan, opened, device, None) if opened else []
     phases = [

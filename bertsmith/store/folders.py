@@ -12,7 +12,7 @@ from typing import Any
 from bertsmith.errors import UsageError
 from bertsmith.store.faults import crash_point
 from bertsmith.store.files import JSON, explain, hash_file, sync_folder, temporary_name, write_beside
-from bertsmith.store.locks import lock_file, writer_lock
+from bertsmith.store.locks import lock_file, refuse_file, writer_lock
 from bertsmith.store.manifest import FORMAT, MANIFEST, files_of, kind_of, render_manifest
 
 
@@ -48,8 +48,7 @@ def writing(folder: Path, kind: str, details: Mapping[str, Any]) -> Iterator[Pat
 def _refuse_foreign(folder: Path, kind: str) -> None:
     if not os.path.lexists(folder):
         return
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: is a file, not a folder; choose another name")
+    refuse_file(folder)
     if not any(folder.iterdir()):
         return
     found = kind_of(folder)

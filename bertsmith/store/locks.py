@@ -17,6 +17,12 @@ from bertsmith.store.manifest import LOCK
 _held: set[Path] = set()  # POSIX locks never conflict inside one process, so those are kept track of here
 
 
+def refuse_file(folder: Path) -> None:
+    """UsageError where something that is no folder lies in a folder's place."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file, not a folder; choose another name")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder (made when missing) for this process; BertsmithError at once when another process holds it.
@@ -24,8 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
     POSIX record locks, not flock: a forked loader worker that outlives its parent must not keep the lock.
     """
     folder = Path(folder)
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file, not a folder; choose another name")
+    refuse_file(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock_file(folder / LOCK, folder, remove=False):
@@ -109,8 +114,7 @@ def require_space(folder: Path, size: int) -> None:
     place = Path(folder).absolute()
     while not place.exists():
         place = place.parent
-    if not place.is_dir():
-        raise UsageError(f"{place}: is a file, not a folder; choose another name")
+    refuse_file(place)
     try:
         free = shutil.disk_usage(place).free
         if free < size:

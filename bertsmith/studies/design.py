@@ -16,7 +16,6 @@ from bertsmith.errors import UsageError
 from bertsmith.models.families import FAMILIES
 from bertsmith.pretraining import plan_of
 from bertsmith.recipe import find_recipe, load_recipe
-from bertsmith.studies.metrics import OF_A_VOCABULARY
 from bertsmith.studies.study import Arm, Study
 from bertsmith.training import budget
 from bertsmith.training.cost import operations_of
@@ -33,8 +32,7 @@ MATCHED = 0.02
 class Run:
     """One training. rate: its learning rate where that is not the recipe's, else 0; share: of the study's budget.
 
-    flags: fields over its recipe, by dotted key. fingerprint: equal for the same weights. length: of its longest
-    sequences, in tokens.
+    flags: fields over its recipe, by dotted key. plan: what they come to. fingerprint: equal for the same weights.
     """
 
     arm: str
@@ -43,10 +41,10 @@ class Run:
     share: float
     recipe: Path
     flags: Mapping[str, Any]
+    plan: PretrainingPlan
     corpus: Path
     teacher: Run | None
     fingerprint: str
-    length: int
 
     @property
     def name(self) -> str:
@@ -68,29 +66,6 @@ class Design:
     study: Study
     corpora: Mapping[str, Path]
 
-    def check(self) -> None:
-        """UsageError, a line for each arm and claim that cannot be as the study says, before anything is trained."""
-        mistakes: list[str] = []
-        first: dict[str, str] = {}
-        for arm in self.study.arms:
-            try:
-                run = self.run(arm, seed=0)
-            except UsageError as error:
-                mistakes += str(error).split("\n")
-                continue
-            other = first.setdefault(run.fingerprint, arm.name)
-            if other != arm.name:
-                mistakes.append(f"arms {other} and {arm.name} are the same: they set nothing that differs")
-        for claim in self.study.claims if not mistakes else ():
-            arms = [self.study.arm(name) for name in (claim.better, claim.worse)]
-            if claim.metric in OF_A_VOCABULARY and len({self._tokenizer_of(arm) for arm in arms}) > 1:
-                mistakes.append(
-                    f"claim {claim.better} > {claim.worse}: {claim.metric} does not compare between tokenizers; use"
-                    " bits_per_character"
-                )
-        if mistakes:
-            raise UsageError("\n".join(_placed(line, self.study.path) for line in dict.fromkeys(mistakes)))
-
     def run(self, arm: Arm, seed: int, rate: float = 0.0, share: float = 1.0) -> Run:
         """The run of an arm with a seed; a rate that is the recipe's own is no other run."""
         if rate and rate == self._plan(arm, seed, 0.0, {"training.steps": 1})[0].training.learning_rate:
@@ -104,29 +79,29 @@ class Design:
         plan, flags = self._within_budget(arm, seed, rate, share * (1 - arm.teacher_share))
         teacher = self.teacher_of(arm, seed)
         values = {key: value for key, value in config.flat_values(plan.values()).items() if key not in FREE}
-        fingerprint = store.fingerprint(values, self._opened(arm).fingerprint, teacher.fingerprint if teacher else "")
-        path, corpus = self._recipe_of(arm), self.corpora[self.corpus_of(arm)]
-        return Run(arm.name, seed, rate, share, path, flags, corpus, teacher, fingerprint, plan.longest)
+        fingerprint = store.fingerprint(values, self.opened(arm).fingerprint, teacher.fingerprint if teacher else "")
+        path, corpus = self.recipe_of(arm), self.corpora[self.corpus_of(arm)]
+        return Run(arm.name, seed, rate, share, path, flags, plan, corpus, teacher, fingerprint)
 
     def teacher_of(self, arm: Arm, seed: int) -> Run | None:
         """The run that teaches an arm: within the arm's own budget, or that of another arm."""
         if not arm.teacher:
             return None
         other = self.study.arm(arm.teacher)
-        if self._tokenizer_of(other) != self._tokenizer_of(arm):
-            raise UsageError(f"arm {arm.name}: its teacher {other.name} has another tokenizer")
+        if self.tokenizer_of(other) != self.tokenizer_of(arm):
+            raise UsageError(f"its teacher {other.name} has another tokenizer")
         return self.run(other, seed, share=arm.teacher_share or 1.0)
 
     def corpus_of(self, arm: Arm) -> str:
         """The name of the corpus an arm is trained on; UsageError when it is not there."""
         if arm.corpus and arm.corpus not in self.corpora:
-            raise UsageError(f"arm {arm.name} wants its own --corpus {arm.corpus}=FOLDER")
+            raise UsageError(f"wants its own --corpus {arm.corpus}=FOLDER")
         return next((name for name in (arm.corpus, arm.prefers) if name in self.corpora), next(iter(self.corpora)))
 
     @property
     def length(self) -> int:
         """Tokens of the sequences that all models are asked: what the shortest of them reads."""
-        return min(self.run(arm, 0).length for arm in self.study.arms)
+        return min(self.run(arm, 0).plan.longest for arm in self.study.arms)
 
     def values(self) -> dict[str, Any]:
         """All that decides what the study finds, but for the number of seeds."""
@@ -148,14 +123,17 @@ class Design:
 
     # --- one arm ---
 
-    def _recipe_of(self, arm: Arm) -> Path:
+    def recipe_of(self, arm: Arm) -> Path:
+        """The recipe that an arm builds on."""
         return find_recipe(arm.recipe or self.study.base, self.study.path.parent)
 
-    def _opened(self, arm: Arm) -> Corpus:
+    def opened(self, arm: Arm) -> Corpus:
+        """The corpus an arm is trained on."""
         return self._corpora[self.corpus_of(arm)]
 
-    def _tokenizer_of(self, arm: Arm) -> str:
-        return str(self._opened(arm).details["tokenizer_fingerprint"])
+    def tokenizer_of(self, arm: Arm) -> str:
+        """The fingerprint of its corpus' tokenizer."""
+        return str(self.opened(arm).details["tokenizer_fingerprint"])
 
     @cached_property
     def _corpora(self) -> dict[str, Corpus]:
@@ -173,13 +151,13 @@ class Design:
         """The plan of a run that uses that share of the budget, and the flags that make it."""
         unit, amount = self.study.budget.unit_and_amount
         amount *= share
+        cost = self._cost_of_step(arm)
         if unit == "minutes":
             return self._plan(arm, seed, rate, {"training.minutes": amount})
-        cost = self._cost_of_step(arm)
         steps = round(amount / cost)
         if steps < 1 or abs(steps * cost - amount) > MATCHED * amount:
             raise UsageError(
-                f"arm {arm.name}: {amount:,.10g} {unit} cannot be met within {MATCHED:.0%}: a step has {cost:,.0f};"
+                f"{amount:,.10g} {unit} cannot be met within {MATCHED:.0%}: a step has {cost:,.0f};"
                 " give a larger budget"
             )
         return self._plan(arm, seed, rate, {"training.steps": steps})
@@ -187,7 +165,7 @@ class Design:
     def _plan(
         self, arm: Arm, seed: int, rate: float, budget_flag: Mapping[str, Any]
     ) -> tuple[PretrainingPlan, dict[str, Any]]:
-        corpus = self._opened(arm)
+        corpus = self.opened(arm)
         flags: dict[str, Any] = {
             **config.flat_values(dict(self.study.set)),
             **config.flat_values(dict(self.study.sets[arm.name])),
@@ -196,22 +174,22 @@ class Design:
             **budget_flag,
         }
         sizes = self._sizes_from_teacher(arm, flags)
-        recipe = load_recipe(self._recipe_of(arm), flags, sizes)
+        recipe = load_recipe(self.recipe_of(arm), flags, sizes)
         if FAMILIES[recipe.model.family].positions_after_padding:  # the tokenizer decides, not the recipe
             flags["model.position_offset"] = corpus.tokenizer.special.pad + 1
-            recipe = load_recipe(self._recipe_of(arm), flags, sizes)
+            recipe = load_recipe(self.recipe_of(arm), flags, sizes)
         plan = plan_of(recipe)
         plan = replace(plan, model=replace(plan.model, vocab_size=corpus.vocab_size))
         plan.check()
         if "masked_lm" not in plan.heads:
-            raise UsageError(f"arm {arm.name}: objectives.use has no masked_lm, by which a study judges")
+            raise UsageError("objectives.use has no masked_lm, by which a study judges")
         return plan, flags
 
     def _sizes_from_teacher(self, arm: Arm, flags: Mapping[str, Any]) -> config.Values | None:
         """The sizes of a student that starts from its teacher's layers, as `pretrain` gives them to it."""
         if not arm.teacher:
             return None
-        recipe = load_recipe(self._recipe_of(arm), flags)
+        recipe = load_recipe(self.recipe_of(arm), flags)
         if "distillation" not in recipe.objectives.use or recipe.objectives.distillation.initial == "random":
             return None
         teacher, _ = self._plan(self.study.arm(arm.teacher), 0, 0.0, {"training.steps": 1})
@@ -219,17 +197,22 @@ class Design:
         return {name: getattr(model, name) for name in INHERITED}
 
     def _cost_of_step(self, arm: Arm) -> float:
-        """What a step uses of the budget; the same for every seed and rate, so that runs of an arm have equal steps."""
+        """What a step uses of the budget; the same for every seed and rate, so that runs of an arm have equal steps.
+
+        BertsmithError where the corpus has no whole step.
+        """
         if arm.name not in self._costs:
             self._costs[arm.name] = self._cost(arm)
         return self._costs[arm.name]
 
     def _cost(self, arm: Arm) -> float:
         unit, _ = self.study.budget.unit_and_amount
-        if unit == "steps":
-            return 1.0
         plan, _ = self._plan(arm, 0, 0.0, {"training.steps": 1})
-        sources = open_sources(plan, self._opened(arm), Device(torch.device("cpu")), None)
+        sources = open_sources(plan, self.opened(arm), Device(torch.device("cpu")), None)
+        for source in sources:
+            source.steps_per_epoch(0)
+        if unit in ("steps", "minutes"):
+            return 1.0
         total = 0.0
         for phase, source, share in zip(plan.phases, sources, plan.long_phase.shares, strict=True):
             cost = budget.tokens_per_step(source)
@@ -254,10 +237,6 @@ class Design:
 def _vocabulary(plan: PretrainingPlan) -> float:
     model = plan.model.resolved()
     return 2 * model.embedding_size * (model.hidden_size + model.vocab_size)
-
-
-def _placed(line: str, path: Path) -> str:
-    return line if line.startswith(str(path)) else f"{path}: {line}"
 
 
 def parse_corpora(given: Sequence[str]) -> dict[str, Path]:

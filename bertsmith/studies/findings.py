@@ -15,6 +15,7 @@ from bertsmith.studies.runs import FAILED, StudyFolder
 from bertsmith.studies.scores import Score
 from bertsmith.studies.study import Claim
 from bertsmith.studies.verdicts import Effect, Noise, effect_of, holm, noise_of, smallest_effect, verdict_of
+from bertsmith.training.budget import bounded, validation_seconds
 
 Result = dict[str, Any]
 BySeed = dict[int, Score]
@@ -22,12 +23,17 @@ NO_NOISE = Noise(0.0, 1)
 
 
 class _Judged(NamedTuple):
-    """A claim, and what is known of it; reason: why nothing is, or ""."""
+    """A claim, and what is known of it.
+
+    reason: why nothing is, or "". due: whether runs of its arms are to come. lost: what to say of those that diverged.
+    """
 
     claim: Claim
     effect: Effect | None
     noise: Noise
-    reason: str = ""
+    reason: str
+    due: bool
+    lost: str
 
 
 def findings_of(folder: StudyFolder) -> Result:
@@ -46,7 +52,7 @@ def findings_of(folder: StudyFolder) -> Result:
         name: noise_of({row: found[name] for row, found in table.items() if name in found and row in standing})
         for name in metrics
     }
-    judged = [_judge(claim, table, noises) for claim in study.claims]
+    judged = [_judge(claim, folder, rows, table, noises) for claim in study.claims]
     adjusted = holm([one.effect.p if one.effect else 1.0 for one in judged])
     every = {run.name: run for row in rows for run in row.runs}
     done = [run for run in every.values() if folder.scores(run) is not None]
@@ -67,9 +73,7 @@ def findings_of(folder: StudyFolder) -> Result:
         "noise": {name: {"deviation": _number(n.deviation), "freedom": n.freedom} for name, n in noises.items()},
         "arms": [_arm(folder, row, table[row.name]) for row in rows],
         "claims": [_told(one, p, study.seeds, len(judged)) for one, p in zip(judged, adjusted, strict=True)],
-        "runs": [
-            _run(run, results[run.name], folder.scores(run) or {}) for run in done if FAILED not in results[run.name]
-        ],
+        "runs": [one for run in done if FAILED not in results[run.name] for one in _runs(folder, run)],
     }
 
 
@@ -82,18 +86,33 @@ def _scores(folder: StudyFolder, row: Row) -> dict[str, BySeed]:
     return found
 
 
-def _judge(claim: Claim, table: Mapping[str, Mapping[str, BySeed]], noises: Mapping[str, Noise]) -> _Judged:
+def _judge(
+    claim: Claim,
+    folder: StudyFolder,
+    rows: Sequence[Row],
+    table: Mapping[str, Mapping[str, BySeed]],
+    noises: Mapping[str, Noise],
+) -> _Judged:
     """The effect a claim speaks of, or why there is none yet, or none at all."""
+    compared = [row for row in rows if row.name in (claim.better, claim.worse)]
+    due = any(not row.compared or any(folder.scores(run) is None for run in row.compared) for row in compared)
+    lost = "".join(_lost(folder, row) for row in compared)
     better, worse = (table.get(name, {}).get(claim.metric, {}) for name in (claim.better, claim.worse))
     noise = NO_NOISE if claim.metric in COUNTED else noises.get(claim.metric, Noise(math.nan, 0))
     if set(better) & set(worse):
-        return _Judged(claim, effect_of(better, worse, metric_of(claim.metric).lower, noise), noise)
+        effect = effect_of(better, worse, metric_of(claim.metric).lower, noise)
+        return _Judged(claim, effect, noise, "", due, lost)
     lacking = [n for n in (claim.better, claim.worse) if table.get(n) and claim.metric not in table[n]]
     if lacking:
-        return _Judged(
-            claim, None, noise, f"{' and '.join(lacking)} cannot be asked for {metric_of(claim.metric).title}"
-        )
-    return _Judged(claim, None, noise, "no seed of both arms is finished")
+        reason = f"{' and '.join(lacking)} cannot be asked for {metric_of(claim.metric).title}"
+        return _Judged(claim, None, noise, reason, due, lost)
+    return _Judged(claim, None, noise, "no seed of both arms is finished" if due else "no seed has both", due, lost)
+
+
+def _lost(folder: StudyFolder, row: Row) -> str:
+    """A sentence about the seeds of a row that diverged; "" where none did."""
+    count = sum(FAILED in folder.result(run) for run in row.compared if folder.scores(run) is not None)
+    return f" {count} of {len(row.compared)} seeds of {row.name} diverged and left nothing to compare." if count else ""
 
 
 def _told(one: _Judged, adjusted: float, seeds: int, claims: int) -> Result:
@@ -122,22 +141,24 @@ def _sentence(one: _Judged, verdict: str, smallest: float, seeds: int) -> str:
     """The verdict in one sentence, with what could have been seen at all."""
     claim, effect, metric = one.claim, one.effect, metric_of(one.claim.metric)
     if effect is None:
-        return f"Undetermined: {one.reason}."
+        return f"Undetermined: {one.reason}.{one.lost}"
     if not one.noise.freedom:
-        return "Undetermined: one seed says nothing of noise; give --seeds 2 or more."
-    so_far = f" so far, with {effect.seeds} of {seeds} seeds" if effect.seeds < seeds else ""
-    side = "better" if effect.value > 0 else "worse"
+        more = "; give --seeds 2 or more" if seeds == 1 else "; more are to come" if one.due else ""
+        return f"Undetermined: one seed says nothing of noise{more}.{one.lost}"
+    so_far = f" so far, with {effect.seeds} of {seeds} seeds" if one.due else ""
+    side = f"{metric.show(abs(effect.value))} {'better' if effect.value > 0 else 'worse'} than"
     low, high = (signed(bound, metric.show) for bound in effect.interval)
-    found = f"{claim.better} is {metric.show(abs(effect.value))} {side} than {claim.worse} in {metric.title}"
+    found = f"{claim.better} is {side if effect.value else 'equal to'} {claim.worse} in {metric.title}"
     found += f" (95 %: {low} to {high}, + for better)"
     if verdict == "undetermined":
-        return f"Undetermined{so_far}: {found}; an effect of {metric.show(smallest)} would have been seen."
-    return f"{verdict.capitalize()}{so_far}: {found}."
+        found += f"; four studies of five would have seen an effect of {metric.show(smallest)}"
+    return f"{verdict.capitalize()}{so_far}: {found}.{one.lost}"
 
 
 def signed(value: float, show: Callable[[float], str]) -> str:
-    """A difference with its sign."""
-    return f"{'+' if value >= 0 else '-'}{show(abs(value))}"
+    """A difference with its sign, unless it is too small to be written."""
+    shown = show(abs(value))
+    return f"{'+' if value >= 0 else '-'}{shown}" if any(digit in shown for digit in "123456789") else shown
 
 
 def _arm(folder: StudyFolder, row: Row, found: Mapping[str, BySeed]) -> Result:
@@ -168,11 +189,20 @@ def _arm(folder: StudyFolder, row: Row, found: Mapping[str, BySeed]) -> Result:
     }
 
 
-def _run(run: Run, result: Mapping[str, Any], scores: Mapping[str, Score]) -> Result:
+def _runs(folder: StudyFolder, run: Run) -> list[Result]:
+    """A run as a report shows it, and before it a teacher of its own, whose cost that of the run includes."""
+    found = [_run(run, run.arm, folder.result(run), folder.scores(run) or {})]
+    taught = folder.result_of_teacher(run)
+    if run.teacher is not None and taught is not None:
+        found.insert(0, _run(run.teacher, f"{run.teacher.arm}, teacher of {run.arm}", taught, {}))
+    return found
+
+
+def _run(run: Run, arm: str, result: Mapping[str, Any], scores: Mapping[str, Score]) -> Result:
     return {
         "name": run.name,
         "folder": result["folder"],
-        "arm": run.arm,
+        "arm": arm,
         "seed": run.seed,
         "rate": run.rate or None,
         "steps": result["steps"],
@@ -185,24 +215,41 @@ def _run(run: Run, result: Mapping[str, Any], scores: Mapping[str, Score]) -> Re
 def _matched(folder: StudyFolder, rows: Sequence[Row]) -> Result:
     """How the budget was met, and the largest deviation of a finished run, as a share of it; None where none is.
 
-    Tokens and minutes are those that runs used; operations are tokens times operations of a token.
+    Tokens and minutes are those that runs used, validations reckoned in as before step 1; operations are tokens times
+    operations of a token.
     """
     unit, amount = folder.design.study.budget.unit_and_amount
-    results = [folder.result(run) for row in rows for run in row.compared if folder.scores(run)]
+    runs = [run for row in rows for run in row.compared if folder.scores(run)]
     how = {
         "steps": "steps",
         "tokens": "the mean tokens of a step",
         "operations": "the mean tokens of a step and their operations",
-        "minutes": "the time of a step before step 1",
+        "minutes": "the time of a step and of validation before step 1",
     }[unit]
     used = {
         "steps": [],  # met exactly
-        "tokens": [result["tokens"] / amount for result in results],
+        "tokens": [folder.result(run)["tokens"] / amount for run in runs],
         "operations": [],  # met within MATCHED, or refused
-        "minutes": [result["seconds"] / 60 / amount for result in results],
+        "minutes": [_seconds_used(folder, run) / 60 / amount for run in runs] if unit == "minutes" else [],
     }[unit]
     largest = max((abs(share - 1) for share in used), default=None)
     return {"by": how, "largest_deviation": largest, "within": largest is None or largest <= MATCHED}
+
+
+def _seconds_used(folder: StudyFolder, run: Run) -> float:
+    """Of a run, and of a teacher for it alone, in steps and about that in validations."""
+    result, taught = folder.result(run), folder.result_of_teacher(run)
+    if run.teacher is None or taught is None:
+        return result["seconds"] + _validating(folder, run, result["seconds"], result["steps"])
+    validating = _validating(folder, run, result["seconds"] - taught["seconds"], result["steps"])
+    return result["seconds"] + validating + _validating(folder, run.teacher, taught["seconds"], taught["steps"])
+
+
+def _validating(folder: StudyFolder, run: Run, seconds: float, steps: int) -> float:
+    """About what all validations of a training took whose steps took so long."""
+    held_out = folder.design.opened(folder.design.study.arm(run.arm)).held_out
+    training = bounded(run.plan.training, held_out, run.plan.longest)
+    return validation_seconds(training, run.plan.long_phase, steps, [seconds / steps] * len(run.plan.phases))
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -29,7 +29,7 @@ METRICS: dict[str, Metric] = {
     "loss": Metric("loss of masked tokens", True, _nats),
     "accuracy": Metric("masked tokens right", False, _share),
     "word_loss": Metric("loss of words hidden whole", True, _nats),
-    "word_accuracy": Metric("hidden words right", False, _share),
+    "word_accuracy": Metric("tokens of hidden words right", False, _share),
     "bits_per_character": Metric("bits per character", True, _nats),
     "next_sentence": Metric("next sentence right", False, _share),
     "sentence_order": Metric("sentence order right", False, _share),

@@ -15,6 +15,10 @@ from bertsmith.studies.findings import signed
 from bertsmith.studies.metrics import METRICS, metric_of
 
 NONE = "–"
+FOOTNOTE = (
+    "An effect is paired by seed and by document. Verdicts hold for all claims of the study together (Holm); an"
+    " interval is that of its claim alone."
+)
 FIGURES = "figures"
 Rows = list[list[str]]
 Table = tuple[str, list[str], Rows]
@@ -32,6 +36,7 @@ def write_study(result: Mapping[str, Any], folder: Path) -> Path:
         study=result,
         budget=budget_shown(result),
         noise=noise_shown(result),
+        footnote=FOOTNOTE,
         figures=figures,
         tables=tables(result),
     )
@@ -46,6 +51,7 @@ def render(result: Mapping[str, Any]) -> str:
     _, headings, rows = _arms(result)
     blocks.append(console.render_table("", rows, headings))
     blocks += [f"{claim['name']}\n  {claim['sentence']}{_paper(claim, chr(10) + '  ')}" for claim in result["claims"]]
+    blocks += [FOOTNOTE] if result["claims"] else []
     blocks += [f"failed: {name}: {why}" for name, why in result["failed"].items()]
     blocks.append(f"report: {result['report']}" if "report" in result else "")
     return "\n\n".join(block for block in blocks if block)
@@ -57,6 +63,7 @@ def markdown(result: Mapping[str, Any], figures: Sequence[Figure] = ()) -> str:
     parts.append(
         "\n".join(f"- **{claim['name']}** {claim['sentence']}{_paper(claim, ' ')}" for claim in result["claims"])
     )
+    parts += [FOOTNOTE] if result["claims"] else []
     parts += [f"![{figure.caption}]({FIGURES}/{figure.name}.svg)" for figure in figures]
     parts += [f"## {title}\n\n{_table(headings, rows)}" for title, headings, rows in tables(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -68,7 +75,7 @@ def _paper(claim: Mapping[str, Any], before: str) -> str:
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def budget_shown(result: Mapping[str, Any]) -> str:
@@ -98,9 +105,10 @@ def noise_shown(result: Mapping[str, Any]) -> str:
     smallest = [_visible(claim) for claim in result["claims"] if claim["smallest_visible_effect"] is not None]
     if not noises or not smallest:
         return ""
+    two = " With two seeds an interval is too narrow where one arm scatters more than others."
     return (
         f"Standard deviation of a run, beyond what its arm and its seed explain: {', '.join(noises)}. Effects that"
-        f" this budget would show in four of five studies: {'; '.join(smallest)}."
+        f" this budget would show in four of five studies: {'; '.join(smallest)}.{two if result['seeds'] == 2 else ''}"
     )
 
 

@@ -57,6 +57,11 @@ def _tuned(folder: StudyFolder, arm: Arm) -> list[Row]:
     known = [loss for loss in losses if loss is not None]
     if len(known) < len(losses):
         return [Row(arm.name, arm, arm.note, [], tuning), Row(f"{arm.name}, untuned", arm, "", plain, [], False)]
+    if math.isinf(min(known)):
+        told = "; ".join(filter(None, (arm.note, "every rate that was tried diverged")))
+        rows = [Row(arm.name, arm, told, tuning[:1], tuning)]
+        own = any(run.fingerprint == plain[0].fingerprint for run in tuning)
+        return rows if own else [*rows, Row(f"{arm.name}, untuned", arm, "", plain, [], False)]
     place = known.index(min(known))
     best = arm.rates[place]
     told = f"rate {best:g}, the best of {', '.join(f'{rate:g}' for rate in arm.rates)}"

@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class StudyFolder:
         """
         assert self.questions is not None
         asked = json.loads(json.dumps({**self.design.values(), "questions": self.questions.values()}))
+        store.require_space(self.path, 0)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _patiently_locked(self.path.with_name(f".{self.path.name}.study.lock"), self.path):
             self._refuse_another(asked)
@@ -105,8 +107,15 @@ class StudyFolder:
             whole = isinstance(kept["scores"], dict) and isinstance(kept["result"], dict)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        wanted = run.fingerprint, self.questions.fingerprint if self.questions else known[1]
-        return kept if whole and known == wanted else None
+        return kept if whole and known == (run.fingerprint, self._asked) else None
+
+    @cached_property
+    def _asked(self) -> str:
+        """The fingerprint of what all models are asked, or were, where nothing is asked any more."""
+        if self.questions is not None:
+            return self.questions.fingerprint
+        known = read_study(self.path)
+        return store.fingerprint(known["asked"].get("questions")) if known else ""
 
     def carry_out(self, run: Run, heading: str) -> None:
         """Train a run, or go on with it, and ask it.
@@ -158,10 +167,18 @@ class StudyFolder:
         result = _result_in(folder)
         if result is None:
             raise BertsmithError(f"{folder}: is not finished; type the study's line again")
-        if run.teacher is None or run.teacher.share == 1:
+        before = self.result_of_teacher(run)
+        if before is None:
             return result
-        before = _result_in(self._elsewhere(run.teacher) or self.folder_of(run.teacher)) or {}
-        return {**result, **{name: result[name] + before.get(name, 0) for name in ("seconds", "tokens")}}
+        return {**result, **{name: result[name] + before[name] for name in ("seconds", "tokens")}}
+
+    def result_of_teacher(self, run: Run) -> dict[str, Any] | None:
+        """What the training of a teacher for this run alone came to, with its folder; None where it has none."""
+        if run.teacher is None or run.teacher.share == 1:
+            return None
+        folder = self._elsewhere(run.teacher) or self.folder_of(run.teacher)
+        result = _result_in(folder)
+        return {**result, "folder": str(folder.absolute())} if result else None
 
     def is_trained(self, run: Run) -> bool:
         """Whether a run is finished, here or in a study beside this one."""

@@ -120,6 +120,11 @@ class Study:
     sets: Mapping[str, Values]
     claims: tuple[Claim, ...]
 
+    @property
+    def reference(self) -> str:
+        """What finds its file again: the name of a shipped one, wherever bertsmith lies, or a path."""
+        return self.name if self.path.parent == FOLDER else str(self.path.absolute())
+
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
@@ -147,7 +152,7 @@ def load_study(name_or_path: str | Path, flags: Flags | None = None, seeds: int 
     UsageError with one line per mistake.
     """
     path = find_study(name_or_path)
-    values = config.read(path)
+    values = _in_lines(config.read(path))
     budget = {key: text for key, text in (flags or {}).items() if key.startswith("budget.")}
     fields = {key: text for key, text in (flags or {}).items() if not key.startswith("budget.")}
     head = config.build(_Head, {k: v for k, v in values.items() if k not in ("arms", "claims", "set")}, str(path))
@@ -187,6 +192,15 @@ def _budget(typed: Mapping[str, Any]) -> Values:
         return config.parse_overrides(BudgetConfig, typed)
     except UsageError as error:
         raise UsageError("\n".join(line.replace("--", "--budget.", 1) for line in str(error).split("\n"))) from error
+
+
+def _in_lines(value: Any) -> Any:
+    """Every text on one line, as tables show it, however it was broken in the file."""
+    if isinstance(value, dict):
+        return {key: _in_lines(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_in_lines(one) for one in value]
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
 def _tables(values: Values, key: str, path: Path) -> list[tuple[int, Values]]:
@@ -241,7 +255,6 @@ def _check(study: Study) -> None:
         mistakes.append("arms: a study compares two or more")
     for arm in study.arms:
         mistakes += _mistakes_of(arm, study)
-        find_recipe(arm.recipe or study.base, study.path.parent)
     for number, claim in enumerate(study.claims, 1):
         unknown = [name for name in (claim.better, claim.worse) if name not in names]
         mistakes += [f"claims.{number}: no arm is called {name}{config.did_you_mean(name, names)}" for name in unknown]
@@ -251,11 +264,15 @@ def _check(study: Study) -> None:
             near = config.did_you_mean(claim.metric, list(METRICS))
             mistakes.append(f"claims.{number}: there is no metric {claim.metric}{near}")
     if mistakes:
-        raise UsageError("\n".join(f"{study.path}: {mistake}" for mistake in mistakes))
+        raise UsageError("\n".join(f"{study.path}: {mistake}" for mistake in dict.fromkeys(mistakes)))
 
 
 def _mistakes_of(arm: Arm, study: Study) -> list[str]:
     found, names = [], [one.name for one in study.arms]
+    try:
+        find_recipe(arm.recipe or study.base, study.path.parent)
+    except UsageError as error:
+        found.append(f"arms: {arm.name}: recipe: {error}" if arm.recipe else f"base: {error}")
     if not NAME.fullmatch(arm.name):
         found.append(f"arms: {arm.name!r}: a name is letters, digits, space and . + - _, 60 at most")
     if len(set(arm.rates)) < len(arm.rates):

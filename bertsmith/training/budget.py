@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bertsmith.errors import UsageError
 from bertsmith.training.config import LongPhaseConfig, TrainingConfig
@@ -50,6 +51,11 @@ def tokens_per_step(source: Source) -> float:
     """Mean tokens of a global step, special tokens included, from steps spread over the first epoch."""
     sizes = [source.whole(step).token_ids.size for step in spread_steps(source, SAMPLED_SEQUENCES)]
     return sum(sizes) / len(sizes)
+
+
+def bounded(training: TrainingConfig, held_out: int, length: int) -> TrainingConfig:
+    """The same with no more validation sequences than a part of `held_out` tokens makes, `length` each."""
+    return replace(training, validation_sequences=min(training.validation_sequences, held_out // length))
 
 
 def validation_seconds(

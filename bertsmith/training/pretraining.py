@@ -18,7 +18,7 @@ from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.models.huggingface import require_padding
 from bertsmith.models.model import Model
 from bertsmith.training.advice import advice_for_continuing, advice_for_pairs, advice_for_rows
-from bertsmith.training.budget import phase_ends, steps_for
+from bertsmith.training.budget import bounded, phase_ends, steps_for
 from bertsmith.training.checkpoint import Checkpoints
 from bertsmith.training.device import Device, open_device
 from bertsmith.training.environment import Record, Settings
@@ -104,7 +104,8 @@ def _open_run(
         parts = " and ".join(f"{size} of {name}" for name, size in zip(text.names, sizes, strict=True))
         console.say(f"the {plan.training.batch_size} sequences of a step are {parts}")
     initial = initial_model(plan, text, init, lambda: probe_batches(plan, [validation_text, text]), teacher)
-    work = work_of(plan, inputs, initial, sources, device, _loader_of(teacher, plan, text))
+    held_out = sum(corpus.tokens for corpus in validation_text.corpora)
+    work = work_of(plan, inputs, initial, sources, device, _loader_of(teacher, plan, text), held_out)
     if record is None:
         advise = partial(_advice, plan, bool(inputs["initial model"]), sources)
         state, settings = begin(work, folder, lambda settings: resolved(plan, settings), device, advise)
@@ -168,14 +169,16 @@ def work_of(
     sources: list[Batches],
     device: Device,
     teacher: Callable[[], Model] | None = None,
+    held_out: int = 0,
 ) -> Work:
-    """The plan as everything that is shared by all kinds of training sees it."""
+    """The plan as everything that is shared by all kinds of training sees it. held_out: tokens to validate on."""
+    budgeted = bounded(plan.training, held_out, plan.longest)
     return Work(
         plan,
         inputs,
         sources,
         lambda settings: build_state(plan, settings, initial, device, teacher),
-        lambda seconds: steps_for(plan.training, plan.long_phase, sources, seconds),
+        lambda seconds: steps_for(budgeted, plan.long_phase, sources, seconds),
         [*cost_of(plan), to_values(teacher().config)] if teacher else cost_of(plan),
         title=plan.recipe_name or "model",
     )

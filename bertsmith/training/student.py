@@ -88,14 +88,19 @@ def chosen_layers(config: DistillationConfig, wanted: int, available: int) -> li
     return [round(place * last / max(wanted - 1, 1)) for place in range(wanted)]
 
 
+def layers_from(student: EncoderConfig, teacher: EncoderConfig, config: DistillationConfig) -> list[int]:
+    """The teacher's layers that a student starts from; UsageError naming the field in which the two do not fit."""
+    _require_fitting(student, teacher)
+    return chosen_layers(config, student.layers, teacher.layers)
+
+
 def take_from_teacher(student: Model, teacher: Model, config: DistillationConfig) -> None:
     """Copy into the student what it has in common with its teacher: embeddings, the chosen layers, heads.
 
     Where the student has no token types, the teacher's type 0 is added to the positions, so that a student of all
     layers gives the teacher's own states. UsageError naming the field in which the two do not fit.
     """
-    _require_fitting(student.config, teacher.config)
-    layers = chosen_layers(config, student.config.layers, teacher.config.layers)
+    layers = layers_from(student.config, teacher.config, config)
     given = {name: parameter.detach() for name, parameter in teacher.named_parameters()}
     with torch.no_grad():
         for name, parameter in student.named_parameters():

@@ -15,70 +15,16 @@ from bertsmith.data.corpus import Corpus
 from bertsmith.errors import BertsmithError, Diverged, UsageError
 from bertsmith.store.locks import lock_file
 from bertsmith.studies import runs
+from bertsmith.studies.checks import check_design
 from bertsmith.studies.design import Design, parse_corpora
 from bertsmith.studies.rows import runs_of
 from bertsmith.studies.scores import Questions, documents_of
 from bertsmith.studies.study import load_study
 from bertsmith.training import run as run_module
 from tests.killing import Killed
-from tests.tiny_runs import corpus as corpus
-from tests.tiny_runs import make_corpus
-
-TINY = """
-question = "Is one layer enough? 一层够吗？"
-base = "bert-tiny"
-seeds = 2
-[budget]
-steps = 4
-[set]
-cut = { length = 64 }
-model = { hidden_size = 32, heads = 2 }
-training = { threads = 1, precision = "fp32", compile = "off", batch_size = 8, save_every = 2, validate_every = 2 }
-[[arms]]
-name = "two"
-set = { model.layers = 2 }
-[[arms]]
-name = "one"
-set = { model.layers = 1 }
-note = "一层"
-[[claims]]
-better = "two"
-worse = "one"
-text = "More layers are better."
-paper = "so they say"
-"""
+from tests.tiny_studies import TINY, carry_out, write
 
 Trained = list[str]
-
-
-@pytest.fixture(autouse=True)
-def _no_reports_of_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the time of so small a run is its report, which has tests of its own."""
-    monkeypatch.setattr("bertsmith.report.pretraining.write_report", lambda out, *folders: out / "report.html")
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """The names of the runs that are trained, in their order."""
-    found: Trained = []
-    real = runs.pretrain
-
-    def pretrain(recipe: Any, corpus: Any, out: Path, **options: Any) -> Any:
-        found.append(out.name.rsplit("-", 1)[0])
-        return real(recipe, corpus, out, **options)
-
-    monkeypatch.setattr(runs, "pretrain", pretrain)
-    return found
-
-
-def write(folder: Path, text: str = TINY, name: str = "depth-of-mine") -> Path:
-    path = folder / f"{name}.toml"
-    path.write_text(text, "utf-8")
-    return path
-
-
-def carry_out(study: Path, corpus: Path, out: Path, **options: Any) -> dict[str, Any]:
-    return pipeline.study_run(study, [str(corpus)], out, **options)
 
 
 def losses(result: dict[str, Any]) -> dict[str, float]:
@@ -239,6 +185,11 @@ def test_a_student_shares_its_budget_with_its_teacher(corpus: Path, tmp_path: Pa
     assert [arm["steps"] for arm in result["arms"]] == [4, 2]
     both = {arm["name"]: arm["tokens"] for arm in result["arms"]}
     assert both["one"] == pytest.approx(both["two"], rel=0.3)  # the teacher's two steps among them
+    shown = {run["name"].rsplit("-", 1)[0]: run for run in result["runs"]}
+    teacher, student = shown["two-50-seed0"], shown["one-seed0"]
+    assert teacher["arm"] == "two, teacher of one" and Path(teacher["folder"], "model").is_dir()
+    own = json.loads((Path(student["folder"]) / "result.json").read_text())["tokens"]
+    assert student["tokens"] == own + teacher["tokens"]
 
 
 @pytest.mark.parametrize("unit", ["tokens", "operations"])
@@ -252,7 +203,7 @@ def test_budgets_are_matched_over_arms(unit: str, corpus: Path, tmp_path: Path) 
         assert abs(run.flags["training.steps"] * design._cost_of_step(arm) / amount - 1) <= 0.02
     small = Design(load_study(write(tmp_path, packed), {f"budget.{unit}": amount // 200}), {"": corpus})
     with pytest.raises(UsageError, match="cannot be met within 2%"):
-        small.check()
+        check_design(small)
 
 
 def test_a_folder_may_have_the_sign_of_a_name_in_its_own(tmp_path: Path) -> None:
@@ -264,7 +215,7 @@ def test_a_folder_may_have_the_sign_of_a_name_in_its_own(tmp_path: Path) -> None
 
 def test_corpora_by_name(corpus: Path, tmp_path: Path) -> None:
     own = TINY.replace('note = "一层"', 'corpus = "other"')
-    with pytest.raises(UsageError, match=r"arm one wants its own --corpus other=FOLDER"):
+    with pytest.raises(UsageError, match=r"arm one: wants its own --corpus other=FOLDER"):
         carry_out(write(tmp_path, own), corpus, tmp_path / "out")
     with pytest.raises(UsageError, match="two corpora without a name"):
         pipeline.study_run(write(tmp_path), [str(corpus), str(corpus)], tmp_path / "out")
@@ -331,10 +282,61 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(
     result = carry_out(study, corpus, out)
     assert result["finished"] == 4 and list(result["failed"].values()) == ["step 3: the masked_lm loss is nan"]
     assert [arm["runs"] for arm in result["arms"]] == [2, 1] and len(result["runs"]) == 3
-    assert "so far, with 1 of 2 seeds" in result["claims"][0]["sentence"] or not result["noise"]["loss"]["freedom"]
+    (claim,) = result["claims"]
+    assert claim["sentence"] == (
+        "Undetermined: one seed says nothing of noise. 1 of 2 seeds of one diverged and left nothing to compare."
+    )
     assert "step 3" in Path(result["report"]).read_text("utf-8")
     carry_out(study, corpus, out)
     assert trained.count("diverged") == 1
+    (more,) = carry_out(study, corpus, out, seeds=3)["claims"]
+    assert more["seeds"] == 2 and "so far" not in more["sentence"]
+    assert more["sentence"].endswith(" 1 of 3 seeds of one diverged and left nothing to compare.")
+
+
+def test_no_rate_is_the_best_where_all_diverge(
+    corpus: Path, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = runs.pretrain
+
+    def pretrain(recipe: Any, corpus: Any, out: Path, **options: Any) -> Any:
+        if out.name.startswith(("one-1", "one-2")):
+            trained.append(out.name[:5])
+            raise Diverged("step 1: the masked_lm loss is nan")
+        return real(recipe, corpus, out, **options)
+
+    monkeypatch.setattr(runs, "pretrain", pretrain)
+    tuned = write(tmp_path, TINY.replace('note = "一层"', "rates = [1e9, 2e9]"))
+    result = carry_out(tuned, corpus, tmp_path / "out")
+    assert sorted(name for name in trained if name in ("one-1", "one-2")) == ["one-1", "one-2"]
+    one = result["arms"][1]
+    assert (one["name"], one["runs"], one["note"]) == ("one", 0, "every rate that was tried diverged")
+    assert [(arm["name"], arm["runs"]) for arm in result["arms"][2:]] == [("one, untuned", 2)]
+    assert result["claims"][0]["sentence"].startswith("Undetermined: no seed has both. 1 of 1 seeds of one diverged")
+
+
+def test_a_report_leaves_out_answers_to_other_questions(corpus: Path, tmp_path: Path) -> None:
+    study, out = write(tmp_path), tmp_path / "out"
+    lines = corpus.with_suffix(".txt").read_text("utf-8").split("\n\n")
+    texts = [tmp_path / "first.txt", tmp_path / "second.txt"]
+    for place, text in enumerate(texts):
+        text.write_text("\n\n".join(lines[20 * place : 20 * (place + 1)]), "utf-8")
+    carry_out(study, corpus, out, valid=[str(texts[0])])
+    (out / "study.json").unlink()
+    design = Design(load_study(study), {"": corpus})
+    questions = Questions(documents_of(Corpus.open(corpus, "validation")), design.length)
+    runs.StudyFolder(out, design, questions).begin(
+        {"name": str(study), "corpora": [f"={corpus}"], "seeds": 2, "flags": {}}
+    )
+    result = pipeline.study_report(out)
+    assert result["finished"] == 0 and result["due"] == 4
+
+
+def test_texts_of_several_lines_stay_in_their_cells(corpus: Path, tmp_path: Path) -> None:
+    broken = TINY.replace('note = "一层"', 'note = """a layer\n| and\nno more"""')
+    result = carry_out(write(tmp_path, broken), corpus, tmp_path / "out", seeds=1)
+    assert result["arms"][1]["note"] == "a layer | and no more"
+    assert "a layer \\| and no more |\n" in (tmp_path / "out" / "report.md").read_text("utf-8")
 
 
 def test_a_claim_that_cannot_be_judged_says_so(corpus: Path, tmp_path: Path) -> None:
@@ -342,28 +344,3 @@ def test_a_claim_that_cannot_be_judged_says_so(corpus: Path, tmp_path: Path) -> 
     text = text.replace('text = "More layers are better."', 'metric = "next_sentence"')
     (claim,) = carry_out(write(tmp_path, text), corpus, tmp_path / "out", seeds=1)["claims"]
     assert claim["sentence"] == "Undetermined: one cannot be asked for next sentence right." and claim["effect"] is None
-
-
-def test_what_cannot_be_compared_is_refused(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="arms two and one are the same"):
-        carry_out(
-            write(tmp_path, TINY.replace("model.layers = 1", "training.save_every = 3")), corpus, tmp_path / "out"
-        )
-    other = make_corpus(tmp_path / "other", seed=5)
-    own = TINY.replace('note = "一层"', 'corpus = "other"')
-    with pytest.raises(UsageError, match="loss does not compare between tokenizers; use bits_per_character"):
-        pipeline.study_run(write(tmp_path, own), [str(corpus), f"other={other}"], tmp_path / "out")
-    with pytest.raises(UsageError, match="arm one: objectives.use has no masked_lm"):
-        text = TINY.replace("model.layers = 1", 'objectives.use = ["pair"]')
-        carry_out(write(tmp_path, text), corpus, tmp_path / "out")
-    unpaired = TINY.replace("length = 64", 'length = 64, name = "full_sentences"')
-    with pytest.raises(UsageError, match=r"pair needs a cut that makes pairs") as raised:
-        carry_out(write(tmp_path, unpaired), corpus, tmp_path / "out")
-    assert str(raised.value).count("\n") == 0, "both arms have the same mistake, said once"
-    short = tmp_path / "short.txt"
-    short.write_text("a b c", "utf-8")
-    with pytest.raises(UsageError, match="has 5 characters; give at least"):
-        carry_out(write(tmp_path), corpus, tmp_path / "out", valid=[str(short)])
-    with pytest.raises(UsageError, match="sst-two"):
-        carry_out(write(tmp_path), corpus, tmp_path / "out", tasks={"sst-two": tmp_path})
-    assert not (tmp_path / "out").exists()
