@@ -187,7 +187,7 @@ def render(result: Mapping[str, Any]) -> str:
     figures = [
         ["loss of masked tokens, nats", f"{mlm['loss']:.2f}", f"{mlm['unigram_loss']:.2f} by frequencies alone"],
         ["masked tokens restored", f"{mlm['accuracy']:.1%}", ""],
-        ["words hidden whole, restored", f"{mlm['word_accuracy']:.1%}", ""],
+        ["tokens of hidden words restored", f"{mlm['word_accuracy']:.1%}", ""],
         ["pairs judged rightly", f"{pairs['accuracy']:.1%}", f"{pairs['constant_accuracy']:.1%} by one answer for all"],
     ]
     hidden, judged = [], []
