@@ -20,6 +20,7 @@ PLAIN_SECONDS = 10.0  # how often a line is written where stderr is no terminal 
 
 _quiet = False
 _counts: ContextVar[Counter[str] | None] = ContextVar("_counts", default=None)
+_advice: ContextVar[set[str] | None] = ContextVar("_advice", default=None)
 
 
 def set_quiet(quiet: bool) -> None:
@@ -37,6 +38,25 @@ def say(line: str) -> None:
     """One line of progress or explanation."""
     if not _quiet:
         _write(line)
+
+
+def advise(line: str) -> None:
+    """One line of what else could be typed. Within `advised_once` it is not repeated."""
+    given = _advice.get()
+    if given is None or line not in given:
+        say(line)
+    if given is not None:
+        given.add(line)
+
+
+@contextmanager
+def advised_once() -> Iterator[None]:
+    """The same advice is given once: for work that many runs are part of."""
+    token = _advice.set(set())
+    try:
+        yield
+    finally:
+        _advice.reset(token)
 
 
 def warn(line: str) -> None:

@@ -94,7 +94,8 @@ def study_run(
             "flags": flags or {},
         }
     )
-    carry_out(folder, runs_of)
+    with console.advised_once():
+        carry_out(folder, runs_of)
     return _report(folder)
 
 

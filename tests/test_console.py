@@ -133,3 +133,12 @@ def test_a_terminal_without_the_characters_gets_escapes() -> None:
     done = subprocess.run([sys.executable, "-c", SPEAK], capture_output=True, env=environment)
     assert done.returncode == 0
     assert done.stderr.splitlines()[0] == b"\\u4eca\\u5929 0"
+
+
+def test_the_same_advice_is_given_once_where_many_runs_are_part_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.advised_once():
+        for line in ("a rate", "a rate", "rows"):
+            console.advise(line)
+    for _ in range(2):
+        console.advise("a rate")
+    assert capsys.readouterr().err.splitlines() == ["a rate", "rows", "a rate", "a rate"]

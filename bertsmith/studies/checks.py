@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bertsmith.data.corpus import KIND, Corpus
 from bertsmith.errors import BertsmithError, UsageError
@@ -86,18 +87,18 @@ def _mistakes_of_claims(design: Design) -> list[str]:
 
 def check_held_out(design: Design) -> None:
     """UsageError where an arm may have been trained on the text by which all are judged, the validation part of the
-    first corpus: documents are held out by their text, the seed and the share alone.
+    first corpus: a document is held out by its sentences, the seed and the share alone.
     """
     first, *others = ((folder, *_how_held_out(folder)) for folder in design.corpora.values())
-    for folder, seed, share in others:
-        if seed != first[1] or share < first[2]:
+    for folder, rule, share in others:
+        if rule != first[1] or share < first[2]:
             raise UsageError(
-                f"{folder}: may hold the text by which all are judged, the validation part of {first[0]}: it was"
-                " prepared with another seed or a smaller text.validation_share; give a text with --valid"
+                f"{folder}: may hold the text by which all are judged, the validation part of {first[0]}: it was prepared"
+                " with another seed or text.sentences, or a smaller text.validation_share; give a text with --valid"
             )
 
 
-def _how_held_out(folder: Path) -> tuple[int, float]:
-    """The seed and the share by which documents were held out when the corpus was prepared."""
+def _how_held_out(folder: Path) -> tuple[list[Any], float]:
+    """What decides whether a document is held out of a corpus: how it was read and the seed; then the share."""
     request = read_details(folder, KIND)["request"]
-    return request["seed"], request["text.validation_share"]
+    return [request[key] for key in ("seed", "text.field", "text.sentences")], request["text.validation_share"]

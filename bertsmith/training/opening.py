@@ -51,7 +51,7 @@ def begin(
 ) -> tuple[State, Settings]:
     """Settle what is left to choose, and write it down before anything is trained.
 
-    advise: lines to say of what was settled; empty ones are left out.
+    advise: lines of advice on what was settled; empty ones are left out.
     """
     settings = settle(work, device)
     state, settings = work.build(settings)
@@ -60,7 +60,7 @@ def begin(
     device.on_main(lambda: folder.start(work.plan, record))
     _introduce(work, settings, state)
     for line in filter(None, advise(settings)):
-        console.say(line)
+        console.advise(line)
     return state, settings
 
 
