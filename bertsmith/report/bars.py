@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+from bertsmith.report.intervals import shortened
+
 WIDTH, ROW, NAMES, VALUES = 640, 28, 200, 90
-LONGEST_NAME = 28  # characters; of a longer one the end is shown, which tells models apart
+LONGEST_NAME = 24  # columns of a terminal; of a longer one the end is shown, which tells models apart
 
 
 class Bar(NamedTuple):
@@ -28,7 +30,7 @@ def bar_plot(bars: Sequence[Bar], title: str) -> str:
     for number, bar in enumerate(bars):
         top, middle = ROW * number + 6, ROW * number + 20
         length = max(0.0, (WIDTH - NAMES - VALUES) * bar.value / largest)
-        name = bar.name if len(bar.name) <= LONGEST_NAME else "…" + bar.name[1 - LONGEST_NAME :]
+        name = shortened(bar.name[::-1], LONGEST_NAME)[::-1]
         lines += [
             f'<text x="{NAMES - 8}" y="{middle}" text-anchor="end" fill="var(--ink)">{escape(name)}</text>',
             f'<rect x="{NAMES}" y="{top}" width="{length:.1f}" height="{ROW - 8}" rx="3" fill="var(--first)"/>',

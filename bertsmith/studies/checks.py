@@ -93,8 +93,9 @@ def check_held_out(design: Design) -> None:
     for folder, rule, share in others:
         if rule != first[1] or share < first[2]:
             raise UsageError(
-                f"{folder}: may hold the text by which all are judged, the validation part of {first[0]}: it was prepared"
-                " with another seed or text.sentences, or a smaller text.validation_share; give a text with --valid"
+                f"{folder}: may hold the text by which all are judged, the validation part of {first[0]}: it was"
+                " prepared with another seed or text.sentences, or a smaller text.validation_share; give a text with"
+                " --valid"
             )
 
 

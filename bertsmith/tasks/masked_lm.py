@@ -66,9 +66,9 @@ def evaluate_masked_lm(
     masked token), unigram_loss (the same of a guess that reads no context but knows how often every token occurs among
     the unmasked of this very text), perplexity and accuracy: the masked-LM loss of the field. Words are hidden whole,
     all their tokens `[MASK]`, chosen by (seed, character offset) alone, so that models with different tokenizers are
-    asked the same: word_loss (nats) and word_accuracy (share restored), both per token of them, and bits_per_character
-    (Σ −log2 p ÷ characters that these tokens cover). masked and tokens are counts (special tokens not among them). Raises BertsmithError when
-    nothing was masked.
+    asked the same: word_loss (nats) and word_accuracy (share restored), both per token of them, and
+    bits_per_character (Σ −log2 p ÷ characters that these tokens cover). masked and tokens are counts (special tokens
+    not among them). Raises BertsmithError when nothing was masked.
     """
     scores = score_text(model, tokenizer, documents, seed, max_length)
     (loss, correct, masked), (word_loss, words_correct, hidden) = (
