@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from bertsmith.data.corpus import KIND, Corpus
+from bertsmith.data.corpus import Corpus
 from bertsmith.errors import BertsmithError, UsageError
-from bertsmith.store import read_details
 from bertsmith.studies.design import Design, Run
 from bertsmith.studies.metrics import OF_A_VOCABULARY
 from bertsmith.training.student import layers_from
@@ -89,17 +87,19 @@ def check_held_out(design: Design) -> None:
     """UsageError where an arm may have been trained on the text by which all are judged, the validation part of the
     first corpus: a document is held out by its sentences, the seed and the share alone.
     """
-    first, *others = ((folder, *_how_held_out(folder)) for folder in design.corpora.values())
-    for folder, rule, share in others:
-        if rule != first[1] or share < first[2]:
+    first, *others = design.opened_corpora.values()
+    rule, share = _how_held_out(first)
+    for other in others:
+        own_rule, own_share = _how_held_out(other)
+        if own_rule != rule or own_share < share:
             raise UsageError(
-                f"{folder}: may hold the text by which all are judged, the validation part of {first[0]}: it was"
-                " prepared with another seed or text.sentences, or a smaller text.validation_share; give a text with"
-                " --valid"
+                f"{other.folder}: may hold the text by which all are judged, the validation part of {first.folder}: it"
+                " was prepared with another seed or text.sentences, or a smaller text.validation_share; give a text"
+                " with --valid"
             )
 
 
-def _how_held_out(folder: Path) -> tuple[list[Any], float]:
+def _how_held_out(corpus: Corpus) -> tuple[list[Any], float]:
     """What decides whether a document is held out of a corpus: how it was read and the seed; then the share."""
-    request = read_details(folder, KIND)["request"]
+    request = corpus.details["request"]
     return [request[key] for key in ("seed", "text.field", "text.sentences")], request["text.validation_share"]

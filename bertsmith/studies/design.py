@@ -118,7 +118,7 @@ class Design:
             "budget": dict([study.budget.unit_and_amount]),
             "set": common,
             "arms": arms,
-            "corpora": {name: corpus.fingerprint for name, corpus in self._corpora.items()},
+            "corpora": {name: corpus.fingerprint for name, corpus in self.opened_corpora.items()},
         }
 
     # --- one arm ---
@@ -129,14 +129,15 @@ class Design:
 
     def opened(self, arm: Arm) -> Corpus:
         """The corpus an arm is trained on."""
-        return self._corpora[self.corpus_of(arm)]
+        return self.opened_corpora[self.corpus_of(arm)]
 
     def tokenizer_of(self, arm: Arm) -> str:
         """The fingerprint of its corpus' tokenizer."""
         return str(self.opened(arm).details["tokenizer_fingerprint"])
 
     @cached_property
-    def _corpora(self) -> dict[str, Corpus]:
+    def opened_corpora(self) -> dict[str, Corpus]:
+        """The corpora by name, opened once."""
         return {name: Corpus.open(folder) for name, folder in self.corpora.items()}
 
     @cached_property

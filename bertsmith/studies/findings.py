@@ -239,10 +239,11 @@ def _matched(folder: StudyFolder, rows: Sequence[Row]) -> Result:
 def _seconds_used(folder: StudyFolder, run: Run) -> float:
     """Of a run, and of a teacher for it alone, in steps and about that in validations."""
     result, taught = folder.result(run), folder.result_of_teacher(run)
-    if run.teacher is None or taught is None:
-        return result["seconds"] + _validating(folder, run, result["seconds"], result["steps"])
-    validating = _validating(folder, run, result["seconds"] - taught["seconds"], result["steps"])
-    return result["seconds"] + validating + _validating(folder, run.teacher, taught["seconds"], taught["steps"])
+    seconds = result["seconds"] - (taught["seconds"] if taught else 0.0)
+    trained = [(run, seconds, result["steps"])]
+    if run.teacher is not None and taught is not None:
+        trained.append((run.teacher, taught["seconds"], taught["steps"]))
+    return sum(seconds + _validating(folder, one, seconds, steps) for one, seconds, steps in trained)
 
 
 def _validating(folder: StudyFolder, run: Run, seconds: float, steps: int) -> float:
