@@ -1,6 +1,7 @@
 """Whether `plan` tells the truth: its memory and time against a real short run of the same recipe on the same corpus.
 
     python benchmarks/planning.py --corpus CORPUS [--recipes bert-tiny bert-mini] [--steps 30] [--threads 0]
+    python benchmarks/planning.py --corpus CORPUS --recipes distilbert-mini --teacher RUN
 
 For each recipe one process plans and another one trains. Memory is the most that the process holds during the run
 (without pages of mapped files) above what it held before, after a run of a nearly empty model has loaded every library
@@ -19,11 +20,11 @@ from typing import Any
 from real_steps import train
 
 
-def planned(recipe: str, corpus: Path, flags: dict[str, Any]) -> dict[str, float]:
+def planned(recipe: str, corpus: Path, flags: dict[str, Any], teacher: Path | None) -> dict[str, float]:
     """What `plan` says of the same."""
     from bertsmith import pipeline
 
-    found = pipeline.plan([recipe], corpus, flags=flags)["recipes"][0]
+    found = pipeline.plan([recipe], corpus, flags, teacher)["recipes"][0]
     return {"bytes": found["memory"]["total"], "seconds": found["step_milliseconds"] / 1000}
 
 
@@ -31,6 +32,7 @@ def in_a_process(kind: str, recipe: str, arguments: argparse.Namespace) -> dict[
     """The result of `train` or `planned` in a process of its own."""
     line = [sys.executable, __file__, "--corpus", str(arguments.corpus), "--steps", str(arguments.steps)]
     line += ["--threads", str(arguments.threads), "--precision", arguments.precision, "--only", kind, recipe]
+    line += ["--teacher", str(arguments.teacher)] if arguments.teacher else []
     done = subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--teacher", type=Path, default=None, help="for recipes that distil")
     parser.add_argument("--only", nargs=2, default=None, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
@@ -50,7 +53,7 @@ def main() -> None:
         flags = {"training.steps": arguments.steps, "training.compile": "off", "training.threads": arguments.threads}
         flags |= {"training.precision": arguments.precision, "training.warmup": 0.1}
         flags |= {"training.validation_sequences": 16, "training.validate_every": 10**6}
-        print(json.dumps((train if kind == "train" else planned)(recipe, arguments.corpus, flags)))
+        print(json.dumps((train if kind == "train" else planned)(recipe, arguments.corpus, flags, arguments.teacher)))
         return
     print(f"{'recipe':16} {'memory':>9} {'measured':>9} {'ratio':>6} {'a step':>9} {'measured':>9} {'ratio':>6}")
     for recipe in arguments.recipes:

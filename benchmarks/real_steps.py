@@ -40,17 +40,17 @@ def own_memory() -> int:
     return 1024 * int(found.group(1))
 
 
-def train(recipe: str, corpus: Path, flags: dict[str, Any]) -> dict[str, float]:
+def train(recipe: str, corpus: Path, flags: dict[str, Any], teacher: Path | None = None) -> dict[str, float]:
     """bytes above the bare process; seconds and tokens of the median step of a real run."""
     from bertsmith import pipeline
     from bertsmith.training.logs import read_metrics
 
     flags = {**flags, "training.log_every": 1}
     with tempfile.TemporaryDirectory() as folder:
-        pipeline.pretrain(recipe, [str(corpus)], Path(folder, "empty"), flags={**flags, **NEARLY_EMPTY})
+        pipeline.pretrain("bert-tiny", [str(corpus)], Path(folder, "empty"), flags={**flags, **NEARLY_EMPTY})
         before = own_memory()
         with Memory() as memory:
-            pipeline.pretrain(recipe, [str(corpus)], Path(folder, "run"), flags=flags)
+            pipeline.pretrain(recipe, [str(corpus)], Path(folder, "run"), flags=flags, teacher=teacher)
         lines = [line for line in read_metrics(Path(folder, "run", "metrics.jsonl")) if "loss" in line]
         tokens = json.loads(Path(folder, "run", "result.json").read_text())["tokens"] / len(lines)
     return {

@@ -30,7 +30,7 @@ from bertsmith.predicting import predict_file as predict_file
 from bertsmith.predicting import predict_rows as predict_rows
 from bertsmith.predicting import similarity as similarity
 from bertsmith.predicting import tag as tag
-from bertsmith.pretraining import plan_of
+from bertsmith.pretraining import plan_of, recipe_for
 from bertsmith.pretraining import pretrain as pretrain
 from bertsmith.recipe import load_recipe
 from bertsmith.studying import study_list as study_list
@@ -98,17 +98,33 @@ def import_model(folder: Path, out: Path) -> Result:
     return import_published(folder, out)
 
 
-def plan(recipes: Sequence[str | Path], corpus: Path | None = None, flags: Flags | None = None) -> Result:
+def plan(
+    recipes: Sequence[str | Path],
+    corpus: Path | None = None,
+    flags: Flags | None = None,
+    teacher: str | Path | None = None,
+) -> Result:
     """{recipes: [...]}: parameters, memory, operations and time of each recipe on this machine, before it starts.
 
     `corpus`: whose vocabulary and lengths to plan with; without one sequences are as long as the cut allows.
+    `teacher`: a model folder, a run or a checkpoint, which those recipes that distil are planned with.
     """
     if not recipes:
         raise UsageError("plan wants at least one recipe")
-    chosen = [load_recipe(recipe, flags) for recipe in recipes]
     from bertsmith.report.planning import plan_run
+    from bertsmith.tasks.trained import model_folder
+    from bertsmith.training.student import teacher_config
 
-    return {"recipes": [plan_run(plan_of(one), corpus) for one in chosen]}
+    folder = model_folder(Path(teacher)) if teacher else None
+    chosen = [recipe_for(recipe, flags, teacher=folder) for recipe in recipes]
+    taught = [one.name for one in chosen if one.objectives.distils]
+    if folder and not taught:
+        raise UsageError(f"--teacher: nothing distils of {', '.join(one.name for one in chosen)}; name a distil recipe")
+    if taught and not folder:
+        console.warn(f"{', '.join(taught)}: what a teacher costs is not counted; name one with --teacher")
+    asked = teacher_config(folder) if folder else None
+    plans = [plan_of(one) for one in chosen]
+    return {"recipes": [plan_run(one, corpus, asked if one.objectives.distils else None) for one in plans]}
 
 
 # --- asking a model ---------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def pretrain(
 
     shares = parse_shares([corpus] if isinstance(corpus, str | Path) else corpus)
     folder, taught_by = (model_folder(Path(path)) if path else None for path in (init, teacher))
-    chosen = recipe_for(folder, taught_by, recipe, flags)
+    chosen = recipe_for(recipe, flags, folder, taught_by)
     plan = plan_of(chosen)
     plan = replace(plan, recipe_advice=advice_for_step(plan_of(load_recipe(recipe)), plan))
     result = train(plan, shares, Path(out), folder, taught_by)
@@ -54,7 +54,9 @@ def pretrain(
     return asdict(result)
 
 
-def recipe_for(folder: Path | None, teacher: Path | None, recipe: str | Path, flags: Flags | None) -> Recipe:
+def recipe_for(
+    recipe: str | Path, flags: Flags | None, folder: Path | None = None, teacher: Path | None = None
+) -> Recipe:
     """The recipe for a model that starts from the weights in a folder, or from layers of its teacher: their sizes,
     unless the flags ask for others.
     """
@@ -63,11 +65,11 @@ def recipe_for(folder: Path | None, teacher: Path | None, recipe: str | Path, fl
         from bertsmith.training.starting import fields_of
 
         return load_recipe(recipe, flags, fields_of(folder, chosen.model.family))
-    if teacher is None or chosen.objectives.distillation.initial == "random":
+    if teacher is None:
         return chosen
-    from bertsmith.training.student import fields_of_teacher
+    from bertsmith.training.student import inherited_fields, teacher_config
 
-    return load_recipe(recipe, flags, fields_of_teacher(teacher))
+    return load_recipe(recipe, flags, inherited_fields(chosen.objectives.distillation, teacher_config(teacher)))
 
 
 def plan_of(chosen: Recipe) -> PretrainingPlan:

@@ -24,9 +24,6 @@ Result = dict[str, Any]
 SHORTEST = 500
 """Characters of a text by which models can be judged at all."""
 
-PASS = 1 / 3
-"""Of a step of training: what a teacher's pass costs."""
-
 
 def study_list() -> list[Result]:
     """The shipped studies: [{name question arms budget}]."""
@@ -119,14 +116,12 @@ def study_plan(
     arms = []
     for arm in design.study.arms:
         run = design.run(arm, 0)
-        found = plan_run(run.plan, run.corpus)
+        found = plan_run(run.plan, run.corpus, None if run.teacher is None else run.teacher.plan.model)
         seconds = found["seconds"] or 0.0
         if design.study.budget.minutes:  # which a teacher is paid from
             seconds = 60 * design.study.budget.minutes
-        elif run.teacher is not None:
-            taught = plan_run(run.teacher.plan, run.teacher.corpus)
-            seconds += PASS * (found["steps"] or 0) * taught["step_milliseconds"] / 1000
-            seconds += (taught["seconds"] or 0.0) if run.teacher.share < 1 else 0.0
+        elif run.teacher is not None and run.teacher.share < 1:
+            seconds += plan_run(run.teacher.plan, run.teacher.corpus)["seconds"] or 0.0
         tried = {design.run(arm, 0, rate).name for rate in arm.rates} - {run.name}
         runs = design.study.seeds + (len(tried) + design.study.seeds - 1 if tried else 0)
         arms.append(

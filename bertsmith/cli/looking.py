@@ -31,6 +31,7 @@ def inspect(
 def plan(
     *recipes: Annotated[str, Parameter(help="shipped names or TOML files; several stand side by side")],
     corpus: Annotated[Path | None, Parameter(help="plan with this corpus' vocabulary and lengths")] = None,
+    teacher: Annotated[Path | None, Parameter(help="a model, a run or a checkpoint, for recipes that distil")] = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +43,7 @@ def plan(
     """
     from bertsmith import pipeline, rendering
 
-    print_result(pipeline.plan(recipes, corpus, flags=recipe_flags(seed)), as_json, rendering.plans)
+    print_result(pipeline.plan(recipes, corpus, recipe_flags(seed), teacher), as_json, rendering.plans)
 
 
 def recipes(

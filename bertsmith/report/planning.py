@@ -11,6 +11,7 @@ import torch
 
 from bertsmith import console
 from bertsmith.data.corpus import Corpus
+from bertsmith.models.config import EncoderConfig
 from bertsmith.training import budget
 from bertsmith.training.cost import memory_of, operations_of, parameters_of
 from bertsmith.training.device import Device, choose_fp32_backend, set_fp32_backend, set_up_cpu, supports_bf16
@@ -18,6 +19,7 @@ from bertsmith.training.environment import Settings, machine_facts
 from bertsmith.training.measurement import BF16_GAIN, COMPILE_GAIN, COMPILE_PAYS_SECONDS, cost_of
 from bertsmith.training.plan import PretrainingPlan, open_sources
 from bertsmith.training.remembered import remembered
+from bertsmith.training.student import check_fitting
 from bertsmith.training.trial import StepTime, time_step
 
 
@@ -28,8 +30,11 @@ class Phase(NamedTuple):
     lengths: Sequence[int]
 
 
-def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
+def plan_run(plan: PretrainingPlan, corpus: Path | None, teacher: EncoderConfig | None = None) -> dict[str, Any]:
     """Parameters, memory, operations and time of one recipe; `corpus` gives the vocabulary and the real lengths.
+
+    teacher: the encoder of its teacher, whose vocabulary is the student's where there is no corpus; None = what a
+    teacher costs is left out. UsageError where the two do not fit.
 
     Returns name, parameters (see `parameters_of`), memory {part: bytes, total}, operations_per_token {part, total},
     precision, compiled, step_milliseconds, exact (whether that very step was timed), steps, tokens_per_step,
@@ -41,14 +46,19 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
     if opened is not None:
         training = budget.bounded(plan.training, opened.held_out, plan.longest)
         plan = replace(plan, model=replace(plan.model, vocab_size=opened.vocab_size), training=training)
+    if teacher is not None:
+        words = opened.vocab_size if opened else teacher.vocab_size  # more rows than the student's are never read
+        plan = replace(plan, model=replace(plan.model, vocab_size=words))
+        teacher = replace(teacher, vocab_size=words)
+        check_fitting(plan.model, teacher, plan.objectives.distillation, plan.longest)
     plan.check()
     sources = open_sources(plan, opened, device, None) if opened else []
     phases = [
         Phase(one, [n for batch in sources[i].step(0) for n in batch.lengths.tolist()] if sources else _lengths(one))
         for i, one in enumerate(plan.phases)
     ]
-    settings, times = _time(phases, device)
-    memories = [memory_of(phase.plan, settings.precision, _fill(phase)) for phase in phases]
+    settings, times = _time(phases, device, teacher)
+    memories = [memory_of(phase.plan, settings.precision, _fill(phase), teacher) for phase in phases]
     shares = plan.long_phase.shares
     of_phases = [time.seconds for time in times]
     seconds = sum(part * second for part, second in zip(shares, of_phases, strict=True))
@@ -60,7 +70,7 @@ def plan_run(plan: PretrainingPlan, corpus: Path | None) -> dict[str, Any]:
         "name": plan.recipe_name,
         "parameters": parameters_of(plan.model, plan.heads),
         "memory": max(memories, key=lambda memory: memory["total"]),
-        "operations_per_token": operations_of(plan),
+        "operations_per_token": operations_of(plan, teacher),
         "precision": settings.precision,
         "compiled": settings.compiled,
         "step_milliseconds": 1000 * seconds,
@@ -83,7 +93,7 @@ def _fill(phase: Phase) -> float:
     return sum(phase.lengths) / (len(phase.lengths) * phase.plan.cut.length)
 
 
-def _time(phases: Sequence[Phase], device: Device) -> tuple[Settings, list[StepTime]]:
+def _time(phases: Sequence[Phase], device: Device, teacher: EncoderConfig | None) -> tuple[Settings, list[StepTime]]:
     """What the run would settle on this machine, and the time of a step of each phase."""
     plan, training = phases[0].plan, phases[0].plan.training
     threads = set_up_cpu(training.threads, 1)
@@ -96,7 +106,7 @@ def _time(phases: Sequence[Phase], device: Device) -> tuple[Settings, list[StepT
     def first(**changes: Any) -> StepTime:
         changed = replace(settings, **changes)
         if changed not in known:
-            known[changed] = time_step(plan, changed, phases[0].lengths)
+            known[changed] = time_step(plan, changed, phases[0].lengths, teacher)
         return known[changed]
 
     def faster() -> str:
@@ -114,8 +124,8 @@ def _time(phases: Sequence[Phase], device: Device) -> tuple[Settings, list[StepT
     compiled = training.compile == "on" or (training.compile == "auto" and _compiles(first, precision, phases[0]))
     settings = replace(settings, precision=precision, compiled=compiled)
     if first().exact:
-        return settings, [first(), *(time_step(phase.plan, settings, phase.lengths) for phase in phases[1:])]
-    work = [operations_of(phase.plan)["total"] * sum(phase.lengths) for phase in phases]
+        return settings, [first(), *(time_step(phase.plan, settings, phase.lengths, teacher) for phase in phases[1:])]
+    work = [operations_of(phase.plan, teacher)["total"] * sum(phase.lengths) for phase in phases]
     return settings, [StepTime(first().seconds * one / work[0], False) for one in work]
 
 
@@ -154,6 +164,10 @@ def _part(name: str) -> Any:
     return lambda recipe: f"{recipe['parameters']['parts'].get(name, 0):,}"
 
 
+def _operations(name: str) -> Any:
+    return lambda recipe: console.count(recipe["operations_per_token"][name])
+
+
 def _bytes(name: str) -> Any:
     return lambda recipe: console.size(recipe["memory"][name])
 
@@ -179,8 +193,9 @@ ROWS = (
     ("  activations", _bytes("activations")),
     ("  working space", _bytes("working")),
     ("  kept by allocator and libraries", _bytes("reserve")),
-    ("operations per token", lambda recipe: console.count(recipe["operations_per_token"]["total"])),
-    ("  of these for the vocabulary", lambda recipe: console.count(recipe["operations_per_token"]["vocabulary"])),
+    ("operations per token", _operations("total")),
+    ("  of these for the vocabulary", _operations("vocabulary")),
+    ("  of these for the teacher's layers", _operations("teacher")),
     ("numbers", lambda recipe: recipe["precision"] + (", compiled" if recipe["compiled"] else "")),
     ("a step", lambda recipe: console.duration(recipe["step_milliseconds"] / 1000)),
     ("  timed as it is", lambda recipe: "yes" if recipe["exact"] else "no, from smaller ones"),

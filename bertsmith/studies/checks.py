@@ -8,7 +8,7 @@ from bertsmith.data.corpus import Corpus
 from bertsmith.errors import BertsmithError, UsageError
 from bertsmith.studies.design import Design, Run
 from bertsmith.studies.metrics import OF_A_VOCABULARY
-from bertsmith.training.student import layers_from
+from bertsmith.training.student import check_fitting
 
 
 def check_design(design: Design) -> None:
@@ -58,8 +58,7 @@ def _check_teaching(run: Run) -> None:
         return
     if not objectives.distils:
         raise UsageError("has a teacher and a recipe that distils nothing; choose a distil recipe")
-    if objectives.distillation.initial != "random":
-        layers_from(run.plan.model.resolved(), run.teacher.plan.model.resolved(), objectives.distillation)
+    check_fitting(run.plan.model, run.teacher.plan.model, objectives.distillation, run.plan.longest)
 
 
 def _check_validation(corpus: Corpus) -> None:

@@ -13,6 +13,7 @@ import torch
 from bertsmith import config, store
 from bertsmith.data.corpus import Corpus
 from bertsmith.errors import UsageError
+from bertsmith.models.config import EncoderConfig
 from bertsmith.models.families import FAMILIES
 from bertsmith.pretraining import plan_of
 from bertsmith.recipe import find_recipe, load_recipe
@@ -22,7 +23,7 @@ from bertsmith.training.cost import operations_of
 from bertsmith.training.device import Device
 from bertsmith.training.finished import FREE
 from bertsmith.training.plan import PretrainingPlan, open_sources
-from bertsmith.training.student import INHERITED
+from bertsmith.training.student import inherited_fields
 
 MATCHED = 0.02
 """How far the budget of a run may be from that of the study, as a share of it."""
@@ -188,14 +189,15 @@ class Design:
 
     def _sizes_from_teacher(self, arm: Arm, flags: Mapping[str, Any]) -> config.Values | None:
         """The sizes of a student that starts from its teacher's layers, as `pretrain` gives them to it."""
+        teacher = self._teacher_of(arm)
+        objectives = load_recipe(self.recipe_of(arm), flags).objectives
+        return inherited_fields(objectives.distillation, teacher) if teacher and objectives.distils else None
+
+    def _teacher_of(self, arm: Arm) -> EncoderConfig | None:
         if not arm.teacher:
             return None
-        recipe = load_recipe(self.recipe_of(arm), flags)
-        if "distillation" not in recipe.objectives.use or recipe.objectives.distillation.initial == "random":
-            return None
-        teacher, _ = self._plan(self.study.arm(arm.teacher), 0, 0.0, {"training.steps": 1})
-        model = teacher.model.resolved()
-        return {name: getattr(model, name) for name in INHERITED}
+        plan, _ = self._plan(self.study.arm(arm.teacher), 0, 0.0, {"training.steps": 1})
+        return plan.model
 
     def _cost_of_step(self, arm: Arm) -> float:
         """What a step uses of the budget; the same for every seed and rate, so that runs of an arm have equal steps.
@@ -218,26 +220,9 @@ class Design:
         for phase, source, share in zip(plan.phases, sources, plan.long_phase.shares, strict=True):
             cost = budget.tokens_per_step(source)
             if unit == "operations":
-                cost *= self._operations_per_token(arm, phase)
+                cost *= operations_of(phase, self._teacher_of(arm))["total"]
             total += share * cost
         return total
-
-    def _operations_per_token(self, arm: Arm, plan: PretrainingPlan) -> float:
-        """Of the model, and of its teacher's pass; where both meet the whole vocabulary, at every position."""
-        found = operations_of(plan)
-        if not arm.teacher:
-            return found["total"]
-        other, _ = self._plan(self.study.arm(arm.teacher), 0, 0.0, {"training.steps": 1})
-        taught = operations_of(other)
-        total = found["total"] + taught["total"] / 3
-        if plan.objectives.distillation.kl:
-            total += 3 * _vocabulary(plan) - found["vocabulary"] + _vocabulary(other) - taught["vocabulary"] / 3
-        return total
-
-
-def _vocabulary(plan: PretrainingPlan) -> float:
-    model = plan.model.resolved()
-    return 2 * model.embedding_size * (model.hidden_size + model.vocab_size)
 
 
 def parse_corpora(given: Sequence[str]) -> dict[str, Path]:

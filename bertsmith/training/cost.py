@@ -38,13 +38,16 @@ def micro_batch_of(plan: PretrainingPlan) -> int:
     return min(plan.training.micro_batch, batch) if plan.training.micro_batch else batch
 
 
-def memory_of(plan: PretrainingPlan, precision: str, fill: float = 1.0) -> dict[str, int]:
+def memory_of(
+    plan: PretrainingPlan, precision: str, fill: float = 1.0, teacher: EncoderConfig | None = None
+) -> dict[str, int]:
     """Bytes that training holds above the bare process when most is held: {part: bytes, ..., total}.
 
-    fill: tokens of a sequence ÷ cut.length. weights: fp32 masters, copies in bf16, and the weights of before step 1,
-    whose memory is kept. gradients, moments: fp32.
+    fill: tokens of a sequence ÷ cut.length. teacher: the encoder of a distillation's teacher.
+    weights: fp32 masters, copies in bf16, and the weights of before step 1, whose memory is kept; and the teacher's.
+    gradients, moments: fp32.
     activations: what the encoder keeps of a micro-batch for the way back, added up on tensors without storage.
-    working: what one layer's way back and the vocabulary's scores need beside it, the larger of the two.
+    working: what one layer's way back, the vocabulary's scores or a layer of the teacher need beside it, the largest.
     reserve: what the allocator keeps free and the libraries need.
     """
     config = plan.model.resolved()
@@ -56,8 +59,11 @@ def memory_of(plan: PretrainingPlan, precision: str, fill: float = 1.0) -> dict[
         "gradients": 4 * parameters,
         "moments": 8 * parameters,
         "activations": _activations(plan, tokens, precision),
-        "working": max(_vocabulary_bytes(plan, fill, width), _layer_bytes(plan, tokens, width)),
+        "working": max(_vocabulary_bytes(plan, fill, width, teacher), _layer_bytes(plan, tokens, width)),
     }
+    if teacher is not None:
+        parts["weights"] += _total(teacher, ("masked_lm",)) * width
+        parts["working"] = max(parts["working"], tokens * width * _feed_forward_row(teacher))
     parts["reserve"] = round(LIBRARIES + KEPT_FREE * (parts["activations"] + parts["working"]))
     return {**parts, "total": sum(parts.values())}
 
@@ -101,12 +107,15 @@ def _shapes(cut: CutConfig, tokens: int) -> Batch:
     return flat_batch(ids, ids, lengths).to(torch.device("meta"))
 
 
-def _vocabulary_bytes(plan: PretrainingPlan, fill: float, width: int) -> int:
+def _vocabulary_bytes(plan: PretrainingPlan, fill: float, width: int, teacher: EncoderConfig | None) -> int:
     """Gradients of a block's scores, and those of the word embedding: one per block, their sum, and its scaled copy."""
     if "masked_lm" not in plan.heads:
         return 0
     config = plan.model.resolved()
-    rows = max(1, round(micro_batch_of(plan) * predictions(plan.masking, plan.cut) * fill))
+    predicted = predictions(plan.masking, plan.cut)
+    if teacher is not None:
+        predicted = max(predicted, _compared_words(plan))
+    rows = max(1, round(micro_batch_of(plan) * predicted * fill))
     blocks = -(-rows // BLOCK)
     matrix = config.vocab_size * config.embedding_size
     scores = min(rows, BLOCK) * config.vocab_size * width
@@ -119,34 +128,65 @@ def _layer_bytes(plan: PretrainingPlan, tokens: int, width: int) -> int:
     """What the way back through one layer makes before it can let go of what was kept."""
     config = plan.model.resolved()
     attention = 2 * config.heads * plan.cut.length + 3 * config.hidden_size
-    feed_forward = 2 * config.intermediate_size + 2 * config.hidden_size
     matrix = config.vocab_size * config.embedding_size * width  # the scaled gradient of the vocabulary waits meanwhile
-    return tokens * width * max(attention, feed_forward) + matrix
+    return tokens * width * max(attention, _feed_forward_row(config)) + matrix
 
 
-def operations_of(plan: PretrainingPlan) -> dict[str, float]:
+def _feed_forward_row(config: EncoderConfig) -> int:
+    """Numbers that a token has in a feed-forward block."""
+    config = config.resolved()
+    return 2 * config.intermediate_size + 2 * config.hidden_size
+
+
+def operations_of(plan: PretrainingPlan, teacher: EncoderConfig | None = None) -> dict[str, float]:
     """Floating-point operations per token of a full sequence, forward and backward: {part: operations, ..., total}.
 
     A product of a (1, m) row and an (m, n) matrix is 2mn operations, the way back twice as many. Only masked positions
-    meet the vocabulary. Sharing weights saves none of them.
+    meet the vocabulary, unless a teacher's distribution is learnt. Sharing weights saves none of them. teacher: the
+    encoder of a distillation's teacher, which every step asks; where both meet the vocabulary is counted as that.
     """
-    config, length = plan.model.resolved(), plan.cut.length
-    width, inner = config.hidden_size, config.intermediate_size
-    layers = config.layers * config.inner_groups
+    length = plan.cut.length
     passes = 4 if plan.training.activation_checkpointing else 3
+    model = _operations_of_pass(plan.model, length)
     parts = {
-        "attention": passes * layers * (2 * 4 * width**2 + 4 * length * width),
-        "feed_forward": passes * layers * 4 * width * inner,
-        "embedding_mapping": 3 * 2 * config.embedding_size * width if config.has_mapping else 0,
+        "attention": passes * model["attention"],
+        "feed_forward": passes * model["feed_forward"],
+        "embedding_mapping": 3 * model["embedding_mapping"],
         "vocabulary": 0.0,
         "pair": 0.0,
+        "teacher": 0.0,
     }
-    if "masked_lm" in plan.heads:
-        row = 2 * config.embedding_size * (width + config.vocab_size)
-        parts["vocabulary"] = 3 * row * predictions(plan.masking, plan.cut) / length
-    if "pair" in plan.heads:
+    if "masked_lm" in plan.objectives.use:
+        parts["vocabulary"] = 3 * model["word"] * predictions(plan.masking, plan.cut) / length
+    if "pair" in plan.objectives.use:
+        width = plan.model.resolved().hidden_size
         parts["pair"] = 3 * 2 * (width**2 + 2 * width) / length
+    if teacher is not None and plan.objectives.distillation.compares:
+        words = _compared_words(plan) / length
+        asked = _operations_of_pass(teacher, length)
+        parts["vocabulary"] += (3 * model["word"] + asked["word"]) * words
+        parts["teacher"] = asked["attention"] + asked["feed_forward"] + asked["embedding_mapping"]
     return {**parts, "total": sum(parts.values())}
+
+
+def _operations_of_pass(config: EncoderConfig, length: int) -> dict[str, float]:
+    """Of one token on its way forward, by part; word: where it meets the vocabulary."""
+    config = config.resolved()
+    width, layers = config.hidden_size, config.layers * config.inner_groups
+    return {
+        "attention": layers * (2 * 4 * width**2 + 4 * length * width),
+        "feed_forward": layers * 4 * width * config.intermediate_size,
+        "embedding_mapping": 2 * config.embedding_size * width if config.has_mapping else 0,
+        "word": 2 * config.embedding_size * (width + config.vocab_size),
+    }
+
+
+def _compared_words(plan: PretrainingPlan) -> float:
+    """Tokens of a full sequence at which a student's distribution over the vocabulary is compared to its teacher's."""
+    config = plan.objectives.distillation
+    if not config.kl:
+        return 0.0
+    return predictions(plan.masking, plan.cut) if config.positions == "masked" else float(plan.cut.length)
 
 
 def parameters_of(config: EncoderConfig, heads: tuple[str, ...]) -> dict[str, object]:

@@ -30,7 +30,7 @@ from bertsmith.training.plan import PretrainingPlan, batches_from, open_sources
 from bertsmith.training.pretraining_run import PretrainingResult, PretrainingRun
 from bertsmith.training.run_folder import RunFolder
 from bertsmith.training.setup import build_state
-from bertsmith.training.student import load_teacher
+from bertsmith.training.student import check_length, load_teacher
 from bertsmith.training.teacher_cache import open_cache
 from bertsmith.training.validation import Baselines, Validation, probe_batches
 from bertsmith.training.work import Work, resolved_training
@@ -154,11 +154,7 @@ def _loader_of(teacher: Path | None, plan: PretrainingPlan, text: MixedCorpus) -
     """Reads the teacher anew each time: steps in other number formats are tried before the run has its own."""
     if teacher is None:
         return None
-    given = load_teacher(teacher, text.tokenizer)
-    if plan.longest > given.config.max_positions:
-        raise UsageError(
-            f"cut.length: {plan.longest} tokens, but the teacher reads {given.config.max_positions} at the most"
-        )
+    check_length(load_teacher(teacher, text.tokenizer).config, plan.longest)
     return lambda: load_teacher(teacher, text.tokenizer)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,16 @@ INHERITED = (
 POSITIONS = "encoder.embeddings.positions.weight"
 
 
-def fields_of_teacher(folder: Path) -> dict[str, Any]:
-    """The fields of [model] that a student takes over with its teacher's weights, by name. Errors as in load_model."""
+def teacher_config(folder: Path) -> EncoderConfig:
+    """The encoder of a teacher's model folder. Errors as in load_model."""
     path = regular_file(folder, CONFIG)
-    found = asdict(config_from_json(read_config(path), path).resolved())
-    return {name: found[name] for name in INHERITED}
+    return config_from_json(read_config(path), path).resolved()
+
+
+def inherited_fields(config: DistillationConfig, teacher: EncoderConfig) -> dict[str, Any]:
+    """The fields of [model] that a student takes over with its teacher's layers, by name; none without any layer."""
+    teacher = teacher.resolved()
+    return {} if config.initial == "random" else {name: getattr(teacher, name) for name in INHERITED}
 
 
 def load_teacher(folder: Path, tokenizer: Tokenizer) -> Model:
@@ -92,6 +96,22 @@ def layers_from(student: EncoderConfig, teacher: EncoderConfig, config: Distilla
     """The teacher's layers that a student starts from; UsageError naming the field in which the two do not fit."""
     _require_fitting(student, teacher)
     return chosen_layers(config, student.layers, teacher.layers)
+
+
+def check_fitting(student: EncoderConfig, teacher: EncoderConfig, config: DistillationConfig, longest: int) -> None:
+    """UsageError naming the field in which a student without weights of its own does not fit its teacher.
+
+    longest: tokens of its longest sequence.
+    """
+    check_length(teacher, longest)
+    if config.initial != "random":
+        layers_from(student.resolved(), teacher.resolved(), config)
+
+
+def check_length(teacher: EncoderConfig, longest: int) -> None:
+    """UsageError where a teacher cannot read the longest sequence."""
+    if longest > teacher.max_positions:
+        raise UsageError(f"cut.length: {longest} tokens, but the teacher reads {teacher.max_positions} at the most")
 
 
 def take_from_teacher(student: Model, teacher: Model, config: DistillationConfig) -> None:

@@ -41,35 +41,58 @@ class StepTime(NamedTuple):
     exact: bool
 
 
-def time_step(plan: PretrainingPlan, settings: Settings, lengths: Sequence[int]) -> StepTime:
+def time_step(
+    plan: PretrainingPlan, settings: Settings, lengths: Sequence[int], teacher: EncoderConfig | None = None
+) -> StepTime:
     """Seconds of one step of the plan's first phase, whose sequences have these lengths (one global batch).
 
     A step that is too large to be made three times is timed with one layer and with two, on fewer sequences, and of a
     very wide encoder at a part of its width: layers cost alike, a step costs its tokens, an update its parameters, and
-    wide products their operations. A teacher takes no part in it. Raises `Interrupted` or `Stopped` between steps.
+    wide products their operations. teacher: the encoder of a distillation's teacher; without one a student is timed
+    without being taught. Raises `Interrupted` or `Stopped` between steps.
     """
-    whole = micro_batch_of(plan)
-    pieces = -(-len(lengths) // whole)
+    step = _Step(plan, teacher)
+    pieces = -(-len(lengths) // micro_batch_of(plan))
     tokens = sum(lengths)
     shown = list(lengths[: -(-len(lengths) // pieces)])
-    operations = operations_of(plan)["total"] * sum(shown)
-    if operations <= LARGEST_STEP and memory_of(plan, settings.precision)["total"] <= LARGEST_MEMORY:
-        timed = _timings(plan, settings, shown)
+    operations = step.operations()["total"] * sum(shown)
+    if operations <= LARGEST_STEP and memory_of(plan, settings.precision, 1.0, teacher)["total"] <= LARGEST_MEMORY:
+        timed = _timings(step, settings, shown)
         return StepTime(timed.pass_ * tokens / sum(shown) + timed.update, True)
-    small = replace(plan, model=_narrowed(plan.model.resolved()))
     count = max(1, min(len(shown), -(-LEAST_TOKENS // max(shown))))
-    one, two = (_timings(_with_layers(small, layers), settings, shown[:count]) for layers in (1, 2))
+    small = [step.with_layers(layers) for layers in (1, 2)]
+    one, two = (_timings(part, settings, shown[:count]) for part in small)
     layer = max(two.pass_ - one.pass_, 0.0)
-    rest = max(one.pass_ - layer, 0.0) * _ratio(plan, small, "vocabulary")
-    layers = layer * _ratio(plan, small, "attention", "feed_forward") * small.model.layers
+    rest = max(one.pass_ - layer, 0.0) * _ratio(step, small[0], "vocabulary")
+    layers = layer * _ratio(step, small[0], "attention", "feed_forward", "teacher")
     update = two.update * plan_parameters(plan) / two.parameters
     return StepTime((rest + layers) * tokens / sum(shown[:count]) + update, False)
 
 
-def _ratio(plan: PretrainingPlan, small: PretrainingPlan, *parts: str) -> float:
-    """How many times the operations of the small plan the other one has in these parts."""
-    of_plan, of_small = (sum(operations_of(one)[part] for part in parts) for one in (plan, small))
-    return of_plan / of_small if of_small else 1.0
+class _Step(NamedTuple):
+    """What is timed: a plan, and the encoder of the teacher that its steps ask, if any."""
+
+    plan: PretrainingPlan
+    teacher: EncoderConfig | None
+
+    def operations(self) -> dict[str, float]:
+        """As `operations_of` counts them."""
+        return operations_of(self.plan, self.teacher)
+
+    def with_layers(self, layers: int) -> _Step:
+        """With so many layers of no more than a width that can be timed, of a teacher as well; its last one teaches."""
+        objectives = self.plan.objectives
+        last = replace(objectives.distillation, relation_layer=0, hidden_layers=())
+        plan = replace(
+            self.plan, model=_small(self.plan.model, layers), objectives=replace(objectives, distillation=last)
+        )
+        return _Step(plan, None if self.teacher is None else _small(self.teacher, layers))
+
+
+def _ratio(step: _Step, small: _Step, *parts: str) -> float:
+    """How many times the operations of the small one the other has in these parts."""
+    of_step, of_small = (sum(one.operations()[part] for part in parts) for one in (step, small))
+    return of_step / of_small if of_small else 1.0
 
 
 def plan_parameters(plan: PretrainingPlan) -> int:
@@ -85,10 +108,13 @@ class _Timings(NamedTuple):
     parameters: int
 
 
-def _timings(plan: PretrainingPlan, settings: Settings, lengths: Sequence[int]) -> _Timings:
+def _timings(step: _Step, settings: Settings, lengths: Sequence[int]) -> _Timings:
     device = Device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    plan = replace(plan, objectives=without_teacher(plan.objectives))
-    state, _ = build_state(plan, settings, lambda: build_model(plan.model, plan.heads, plan.seed), device)
+    plan, teacher = step
+    if teacher is None:
+        plan = replace(plan, objectives=without_teacher(plan.objectives))
+    taught_by = None if teacher is None else lambda: build_model(teacher, ("masked_lm",), plan.seed)
+    state, _ = build_state(plan, settings, lambda: build_model(plan.model, plan.heads, plan.seed), device, taught_by)
     # At next to no rate: without its warm-up the recipe's own could end in a loss that is not a number.
     training = replace(plan.training, steps=10**9, warmup=0.0, schedule="constant", learning_rate=1e-12)
     batches = ([made_up_batch(plan, lengths, number)] for number in itertools.count())
@@ -128,8 +154,9 @@ def made_up_batch(plan: PretrainingPlan, lengths: Sequence[int], number: int) ->
     return flat_batch(ids, torch.zeros_like(ids), torch.tensor(lengths), targets)
 
 
-def _with_layers(plan: PretrainingPlan, layers: int) -> PretrainingPlan:
-    return replace(plan, model=replace(plan.model, layers=layers, groups=min(plan.model.groups, layers)))
+def _small(config: EncoderConfig, layers: int) -> EncoderConfig:
+    config = _narrowed(config.resolved())
+    return replace(config, layers=layers, groups=min(config.groups, layers))
 
 
 def _narrowed(config: EncoderConfig) -> EncoderConfig:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bertsmith import pipeline
 from bertsmith.data.config import CutConfig
 from bertsmith.errors import UsageError
 from bertsmith.report.planning import plan_run, render
 from bertsmith.training.config import LongPhaseConfig
 from bertsmith.training.plan import PretrainingPlan
-from tests.tiny_runs import tiny_plan
+from tests.tiny_runs import distilling, tiny_plan, write_teacher
 
 
 def small(**training: object) -> PretrainingPlan:
@@ -55,3 +56,37 @@ def test_a_plan_that_contradicts_itself_is_refused() -> None:
     plan = small()
     with pytest.raises(UsageError, match="max_positions"):
         plan_run(replace(plan, cut=CutConfig(length=4096)), None)
+
+
+def test_a_student_is_planned_with_its_teacher(english: Path) -> None:
+    plan = replace(distilling(), recipe_name="student")
+    teacher = replace(plan.model, layers=8, vocab_size=6000).resolved()
+    alone, taught = plan_run(plan, english), plan_run(plan, english, teacher)
+    assert taught["parameters"] == alone["parameters"]  # as many words as the corpus, not as the teacher
+    assert taught["operations_per_token"]["teacher"] > 0 == alone["operations_per_token"]["teacher"]
+    assert taught["memory"]["weights"] > alone["memory"]["weights"]
+    assert taught["step_milliseconds"] > alone["step_milliseconds"]
+    assert plan_run(plan, None, teacher)["parameters"]["parts"]["word_embeddings"] == 6000 * 32
+
+
+def test_a_student_that_does_not_fit_its_teacher_is_refused() -> None:
+    plan = distilling()
+    with pytest.raises(UsageError, match="model.layers: the student has 2 and its teacher 1"):
+        plan_run(plan, None, replace(plan.model, layers=1).resolved())
+
+
+def test_plan_names_a_teacher_for_recipes_that_distil(
+    english: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = write_teacher(english, tmp_path / "teacher")
+    flags = {"model.layers": 1, "training.batch_size": 2, "cut.length": 16, "training.threads": 1}
+    student, other = pipeline.plan(["distilbert-tiny", "bert-tiny"], english, flags, teacher)["recipes"]
+    assert student["operations_per_token"]["teacher"] > 0 == other["operations_per_token"]["teacher"]
+    assert student["parameters"]["parts"]["position_embeddings"] == 128 * 32, "the sizes are the teacher's"
+    assert capsys.readouterr().err == ""
+    pipeline.plan(["distilbert-tiny"], english, flags)
+    assert "distilbert-tiny: what a teacher costs is not counted" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--teacher: nothing distils of bert-tiny"):
+        pipeline.plan(["bert-tiny"], english, flags, teacher)
+    with pytest.raises(UsageError, match="no/such: there is no such folder"):
+        pipeline.plan(["distilbert-tiny"], english, flags, "no/such")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +16,15 @@ from bertsmith.training.cost import _shapes, memory_of, operations_of, parameter
 from bertsmith.training.environment import Settings
 from bertsmith.training.plan import PretrainingPlan
 from bertsmith.training.trial import _narrowed, made_up_batch, time_step
-from tests.tiny_runs import tiny_plan
+from tests.tiny_models import tiny_model
+from tests.tiny_runs import distilling, tiny_plan
 
 HEADS = ("masked_lm", "pair")
+
+
+def with_distillation(plan: PretrainingPlan, **changes: Any) -> PretrainingPlan:
+    distillation = replace(plan.objectives.distillation, **changes)
+    return replace(plan, objectives=replace(plan.objectives, distillation=distillation))
 
 
 def plan_with(model: EncoderConfig, **training: object) -> PretrainingPlan:
@@ -48,6 +56,38 @@ def test_operations_are_those_of_the_products() -> None:
     assert found["vocabulary"] == pytest.approx(3 * 2 * (64 * 64 + 64 * 1000) * 15 / 100)
     shared = replace(plan, model=replace(model, family="albert", sharing="all"))
     assert operations_of(shared) == found  # sharing saves parameters, not operations
+
+
+def test_a_teacher_costs_its_pass_and_every_word_that_is_compared() -> None:
+    plan = replace(distilling(), cut=CutConfig(name="full_sentences", length=100))
+    plan = replace(plan, model=replace(plan.model, vocab_size=1000))
+    teacher = replace(plan.model, hidden_size=64, embedding_size=64, intermediate_size=256, layers=4)
+    alone, taught = operations_of(plan), operations_of(plan, teacher)
+    assert alone["teacher"] == 0
+    assert taught["teacher"] == 4 * (2 * 4 * 64 * 64 + 2 * 2 * 100 * 64 + 2 * 2 * 64 * 256)
+    own, asked = 2 * 32 * (32 + 1000), 2 * 64 * (64 + 1000)
+    assert taught["vocabulary"] == pytest.approx(alone["vocabulary"] + 3 * own + asked)
+    assert taught["total"] == sum(value for part, value in taught.items() if part != "total")
+    masked = with_distillation(plan, positions="masked")
+    share = predictions(plan.masking, plan.cut) / 100
+    assert operations_of(masked, teacher)["vocabulary"] == pytest.approx(
+        alone["vocabulary"] + share * (3 * own + asked)
+    )
+    states = with_distillation(plan, kl=0.0)
+    assert operations_of(states, teacher)["vocabulary"] == alone["vocabulary"]
+    assert operations_of(states, teacher)["teacher"] == taught["teacher"]
+    layers_alone = with_distillation(plan, kl=0.0, cosine=0.0)
+    assert operations_of(layers_alone, teacher) == alone  # nothing is asked of it
+
+
+def test_a_teacher_lies_in_memory_beside_its_student() -> None:
+    plan = replace(distilling(), model=replace(distilling().model, vocab_size=5000))
+    teacher = replace(plan.model, layers=4).resolved()
+    alone, taught = memory_of(plan, "fp32"), memory_of(plan, "fp32", teacher=teacher)
+    weights = sum(weight.numel() for weight in tiny_model(("masked_lm",), teacher).parameters())
+    assert taught["weights"] == alone["weights"] + 4 * weights
+    assert taught["working"] > alone["working"]  # scores of all tokens, not of the masked ones
+    assert taught["gradients"] == alone["gradients"]
 
 
 def test_predictions_follow_the_budget() -> None:
@@ -102,13 +142,44 @@ def test_a_step_is_timed_as_it_is_or_from_smaller_ones(monkeypatch: pytest.Monke
 
     seconds = {1: trial._Timings(0.5, 0.1, 1000), 2: trial._Timings(0.7, 0.2, 2000)}
     plan = replace(tiny_plan(), model=replace(tiny_plan().model, layers=12))
-    monkeypatch.setattr(trial, "_timings", lambda small, settings, lengths: seconds[small.model.layers])
+    monkeypatch.setattr(trial, "_timings", lambda small, settings, lengths: seconds[small.plan.model.layers])
     monkeypatch.setattr(trial, "LARGEST_STEP", 0.0)
     monkeypatch.setattr(trial, "LEAST_TOKENS", 32)
     monkeypatch.setattr(trial, "plan_parameters", lambda plan: 8000)
     found = time_step(plan, Settings(0, "fp32", False, "default", 1, 1), [32] * 4)
     assert found.seconds == pytest.approx(4 * (0.3 + 12 * 0.2) + 0.2 * 4)
     assert not found.exact
+
+
+def test_a_large_student_is_timed_with_as_many_layers_of_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bertsmith.training import trial
+
+    asked = []
+
+    def timings(small: Any, settings: Settings, lengths: Sequence[int]) -> trial._Timings:
+        asked.append((small.plan.model.layers, small.teacher.layers))
+        return trial._Timings({1: 0.5, 2: 0.7}[small.plan.model.layers], 0.0, 1000)
+
+    plan = with_distillation(distilling(), relation_layer=9, hidden_layers=(3, 9))
+    plan = replace(plan, model=replace(plan.model, layers=6))
+    teacher = replace(plan.model, layers=12).resolved()
+    monkeypatch.setattr(trial, "_timings", timings)
+    monkeypatch.setattr(trial, "LARGEST_STEP", 0.0)
+    monkeypatch.setattr(trial, "plan_parameters", lambda plan: 1000)
+    monkeypatch.setattr(trial, "LEAST_TOKENS", 128)
+    found = time_step(plan, Settings(0, "fp32", False, "default", 1, 1), [32] * 4, teacher)
+    assert asked == [(1, 1), (2, 2)]
+    # 0.2 s a pair of layers, of which the student's costs three passes and the teacher's one: 6 * 3 + 12 for 3 + 1
+    assert found.seconds == pytest.approx(0.3 + 0.2 * (6 * 3 + 12) / 4)
+
+
+def test_a_taught_step_is_timed_with_its_teacher() -> None:
+    settings = Settings(0, "fp32", False, "default", 1, 1)
+    plan = with_distillation(distilling(), relations=1.0, relation_heads=2, relation_layer=8)
+    plan = replace(plan, model=replace(plan.model, vocab_size=4000))
+    alone, taught = (time_step(plan, settings, [64] * 8, teacher) for teacher in (None, replace(plan.model, layers=8)))
+    assert alone.exact and taught.exact
+    assert taught.seconds > alone.seconds
 
 
 def test_a_small_step_is_timed_as_it_is() -> None:

@@ -17,7 +17,15 @@ from bertsmith.models.model import Model
 from bertsmith.objectives.config import DistillationConfig, ObjectivesConfig
 from bertsmith.training.logs import read_metrics
 from bertsmith.training.pretraining import pretrain
-from bertsmith.training.student import POSITIONS, chosen_layers, fields_of_teacher, load_teacher, take_from_teacher
+from bertsmith.training.student import (
+    POSITIONS,
+    check_fitting,
+    chosen_layers,
+    inherited_fields,
+    load_teacher,
+    take_from_teacher,
+    teacher_config,
+)
 from tests.tiny_models import ALBERT, DISTILBERT, ROBERTA, TINY, random_batch, tiny_model
 from tests.tiny_runs import distilling, make_corpus, tiny_plan, write_teacher
 
@@ -197,7 +205,21 @@ def test_what_a_run_refuses(corpus: Path, teacher: Path, tmp_path: Path) -> None
 
 
 def test_a_student_has_the_sizes_of_its_teacher(corpus: Path, teacher: Path) -> None:
-    fields = fields_of_teacher(teacher)
+    fields = inherited_fields(DistillationConfig(), teacher_config(teacher))
+    assert inherited_fields(DistillationConfig(initial="random"), teacher_config(teacher)) == {}
     assert (fields["hidden_size"], fields["heads"], fields["max_positions"]) == (32, 2, 128)
     assert "layers" not in fields and "family" not in fields
     assert len(load_teacher(teacher, Corpus.open(corpus).tokenizer).encoder.layers) == 4
+
+
+def test_a_student_must_fit_its_teacher() -> None:
+    student, teacher = (
+        EncoderConfig(hidden_size=32, layers=2, heads=2),
+        EncoderConfig(hidden_size=64, layers=4, heads=2),
+    )
+    with pytest.raises(UsageError, match="model.embedding_size: is 32 in the student and 64 in its teacher"):
+        check_fitting(student, teacher, DistillationConfig(), 128)
+    anew = DistillationConfig(initial="random")
+    check_fitting(student, teacher, anew, 512)
+    with pytest.raises(UsageError, match="cut.length: 513 tokens, but the teacher reads 512 at the most"):
+        check_fitting(student, teacher, anew, 513)
