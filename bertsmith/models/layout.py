@@ -8,17 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROUNDED_FROM = 256  # tokens: below, filling up would cost more than it saves
 ROWS_MULTIPLE = 64
+FEW, FEW_MULTIPLE = 256, 16  # tokens: of so few, rows that fill up to 64 would cost more than they save
 LONGEST_MULTIPLE = 8
+CHOSEN_MULTIPLE = 32  # rows that are chosen of a batch's, as those of masked tokens
 
 
 class Layout(NamedTuple):
     """How a flat (rows, width) matrix becomes a (sequences, longest, width) grid for attention, and back.
 
-    rows: tokens, filled up to a multiple of 64 where sequences differ in length: every new number of rows costs a CPU's
-        matrix library a kernel of its own, made on the spot and kept (measured: twice the time of a tiny model's step
-        and twice the memory). Nothing ever reads what the encoder computes in filling rows.
+    rows: tokens, filled up to a multiple of 64, or of 16 where they are few, if sequences differ in length: every new
+        number of rows costs a CPU's matrix library a kernel of its own, made on the spot and kept (measured: twice the
+        time of a tiny model's step and twice the memory). Nothing ever reads what the encoder computes in filling rows.
     starts: (sequences,) int64, the row of each sequence's first token.
     cells: (rows,) int64, the cell of each row in the flattened grid, 0 for filling rows; None when all sequences are
         equally long, so that the grid is the matrix itself.
@@ -33,9 +34,9 @@ class Layout(NamedTuple):
     cells: Tensor | None
     mask: Tensor | None
 
-    def fill_up(self, matrix: Tensor) -> Tensor:
-        """(tokens, width) -> (rows, width), filling rows 0."""
-        return matrix if self.rows == self.tokens else F.pad(matrix, (0, 0, 0, self.rows - self.tokens))
+    def fill_up(self, values: Tensor) -> Tensor:
+        """(tokens, ...) -> (rows, ...), filling rows 0."""
+        return filled_up(values, self.rows)
 
     def to_grid(self, matrix: Tensor) -> Tensor:
         """(rows, width) -> (sequences * longest, width); cells without a token are 0."""
@@ -59,14 +60,25 @@ def layout_of(lengths: Tensor, device: torch.device) -> Layout:
     starts = torch.cumsum(lengths, 0) - lengths
     if int(lengths.min()) == longest:
         return Layout(sequences, longest, tokens, tokens, starts.to(device), None, None)
-    rows = tokens
-    if tokens >= ROUNDED_FROM:
-        rows, longest = _round_up(tokens, ROWS_MULTIPLE), _round_up(longest, LONGEST_MULTIPLE)
+    rows = round_up(tokens, FEW_MULTIPLE if tokens < FEW else ROWS_MULTIPLE)
+    longest = round_up(longest, LONGEST_MULTIPLE)
     mask = torch.arange(longest) < lengths[:, None]
     cells = F.pad(mask.view(-1).nonzero().view(-1), (0, rows - tokens))
     mask = mask[:, None, None, :]
     return Layout(sequences, longest, tokens, rows, starts.to(device), cells.to(device), mask.to(device))
 
 
-def _round_up(number: int, multiple: int) -> int:
+def round_up(number: int, multiple: int) -> int:
+    """The least multiple that is no less."""
     return -(-number // multiple) * multiple
+
+
+def filled_rows(chosen: Tensor) -> Tensor:
+    """(rows, ...) that go through a product, with rows of 0 after them up to a multiple of CHOSEN_MULTIPLE."""
+    return filled_up(chosen, round_up(len(chosen), CHOSEN_MULTIPLE))
+
+
+def filled_up(values: Tensor, count: int) -> Tensor:
+    """(rows, ...) with rows of 0 after them, `count` in all."""
+    missing = count - len(values)
+    return F.pad(values, (0, 0) * (values.dim() - 1) + (0, missing)) if missing else values

@@ -14,11 +14,12 @@ from torch import Tensor
 from bertsmith.batch import Batch
 from bertsmith.errors import UsageError
 from bertsmith.models.encoder import Encoded
+from bertsmith.models.layout import filled_rows
 from bertsmith.models.model import Model
 from bertsmith.objectives.config import DistillationConfig
 from bertsmith.objectives.hidden_states import hidden_loss, matched_layers, new_projections, states_after
 from bertsmith.objectives.likeliest import Likeliest, Records, from_records, likeliest, likeliest_kl, to_records
-from bertsmith.objectives.masked_lm import MaskedLM, filled_up
+from bertsmith.objectives.masked_lm import MaskedLM
 from bertsmith.objectives.objective import Score, count_targets
 from bertsmith.objectives.relations import Inside, attention_loss, relation_loss
 from bertsmith.objectives.teacher_cache import TeacherCache
@@ -122,17 +123,18 @@ class Distillation:
         head, words = model.masked_lm_head()
         their_head, their_words = self.teacher.masked_lm_head()
         return vocabulary_kl(
-            head.features(filled_up(given))[: len(given)],
+            head.features(filled_rows(given)),
             words,
             head.bias,
             (self._features(taught), their_words, their_head.bias),
             self.config.temperature,
+            len(given),
         )
 
     @torch.no_grad()
     def _features(self, taught: Tensor) -> Tensor:
-        """What the teacher's head makes of its states (rows, width) before they meet the vocabulary."""
-        return self.teacher.masked_lm_head()[0].features(filled_up(taught))[: len(taught)]
+        """What the teacher's head makes of its states (rows, width), filled up, before they meet the vocabulary."""
+        return self.teacher.masked_lm_head()[0].features(filled_rows(taught))
 
     def _distance_of_likeliest(
         self, model: Model, encoded: Encoded, batch: Batch, rows: Tensor | None
@@ -143,7 +145,7 @@ class Distillation:
         taught = from_records(records, given.device)
         if rows is not None:
             taught = Likeliest(*(_at(rows, values) for values in taught))
-        features = head.features(filled_up(given))[: len(given)]
+        features = head.features(filled_rows(given))
         return likeliest_kl(features, words, head.bias, taught, self.config.temperature)
 
     def _likeliest(self, batch: Batch, vocabulary: int) -> Records:
@@ -154,10 +156,11 @@ class Distillation:
             head, words = self.teacher.masked_lm_head()
             features = self._features(self.teacher(batch).hidden_states)
             config = self.config
-            found = likeliest(
+            ids, shares, rest = likeliest(
                 features, words[:vocabulary], head.bias[:vocabulary], config.cache_top_k, config.temperature
             )
-            return to_records(*found, vocabulary)
+            count = batch.token_ids.numel()
+            return to_records(ids[:count], shares[:count], rest[:count], vocabulary)
 
         if self.cache is None or DISTILLATION not in batch.targets:
             return ask()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bertsmith.errors import UsageError
 from bertsmith.models.encoder import Encoded
 from bertsmith.models.initialization import initialize
+from bertsmith.models.layout import filled_rows
 from bertsmith.objectives.config import DistillationConfig
 
 
@@ -73,6 +74,7 @@ def hidden_loss(projections: Projections, given: Sequence[Tensor], taught: Seque
     """
     total = given[0].new_zeros((), dtype=torch.float32)
     for place, (own, other) in enumerate(zip(given, taught, strict=True)):
-        mapped = projections.layers(own) if place else projections.embeddings(own)
+        projection = projections.layers if place else projections.embeddings
+        mapped = projection(filled_rows(own))[: len(own)]
         total = total + (mapped.float() - other.float()).square().mean(-1).sum()
     return total

@@ -76,14 +76,16 @@ def likeliest_kl(
 ) -> VocabularyLoss:
     """T^2 * KL(teacher || softmax(student / T)) over the teacher's words and all others as one, summed over the rows.
 
-    features: (rows, width), weight: (vocabulary, width), bias: (vocabulary,) of the student, in which it is
-    differentiable once; the result is fp32. `correct` counts the rows where both find the same word likeliest.
+    features: (rows, width), rows beyond the teacher's fill up and count nothing; weight: (vocabulary, width), bias:
+    (vocabulary,) of the student, in which it is differentiable once; the result is fp32. `correct` counts the rows
+    where both find the same word likeliest.
     """
     share = 1.0 / temperature
 
     def score(part: slice, given: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
         ids, wanted, wanted_rest = (values[part] for values in teacher)
-        found = torch.softmax(given, 1, out=errors)
+        found = torch.softmax(given, 1, out=errors)[: len(ids)]
+        given = given[: len(ids)]
         high, first = given.max(1)
         norms = high.float() - found.gather(1, first[:, None]).squeeze(1).float().log()
         of_words = found.gather(1, ids).float()
@@ -96,5 +98,5 @@ def likeliest_kl(
         found.scatter_(1, ids, (of_words - wanted).to(found.dtype))
         return loss, (first == ids[:, 0]).sum()
 
-    result = vocabulary_sum(features * share, weight, bias * share, score)
+    result = vocabulary_sum(features * share, weight, bias * share, score, len(teacher.ids))
     return VocabularyLoss(result.loss * temperature**2, result.correct)

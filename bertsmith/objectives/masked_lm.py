@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from bertsmith.batch import Batch
 from bertsmith.models.encoder import Encoded
+from bertsmith.models.layout import filled_rows
 from bertsmith.models.model import Model
 from bertsmith.objectives.objective import Score, count_targets
 from bertsmith.objectives.vocabulary_loss import vocabulary_loss
-
-ROWS_MULTIPLE = 32  # chosen rows are filled up to it: as in models.layout, new shapes are dear and a few rows are not
 
 
 class MaskedLM:
@@ -31,12 +27,6 @@ class MaskedLM:
         """Rows of the target are tokens of the flat batch."""
         target = batch.targets[self.name]
         head, word_embedding = model.masked_lm_head()
-        features = head.features(encoded.hidden_states.index_select(0, filled_up(target.rows)))
+        features = head.features(encoded.hidden_states.index_select(0, filled_rows(target.rows)))
         loss, correct = vocabulary_loss(features, word_embedding, head.bias, target.labels)
         return Score(loss, correct, target.labels.numel())
-
-
-def filled_up(rows: Tensor) -> Tensor:
-    """Rows (n, ...) with more of 0 after them, so that their number is a multiple of ROWS_MULTIPLE."""
-    missing = -len(rows) % ROWS_MULTIPLE
-    return F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, missing)) if missing else rows

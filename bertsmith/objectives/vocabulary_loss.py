@@ -28,10 +28,13 @@ class VocabularyLoss(NamedTuple):
 
 
 class ScoreRows(Protocol):
-    """What a loss makes of the logits (rows, vocabulary) of a slice of the rows."""
+    """What a loss makes of the logits (rows, vocabulary) of a slice of the rows, the last of which may be filling."""
 
     def __call__(self, part: slice, logits: Tensor, errors: Tensor, /) -> tuple[Tensor, Tensor]:
-        """Summed loss () and number of right rows (); fills errors (rows, vocabulary), the gradient of the logits."""
+        """Summed loss () and number of right rows (); fills errors (rows, vocabulary), the gradient of the logits.
+
+        Of filling rows nothing is added; what becomes of their errors makes no difference.
+        """
         ...
 
 
@@ -45,22 +48,25 @@ def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor, labels: Tens
     def score(part: slice, logits: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
         return _score_labels(logits, labels[part, None], errors)
 
-    return vocabulary_sum(features, weight, bias, score)
+    return vocabulary_sum(features, weight, bias, score, len(labels))
 
 
-def vocabulary_sum(features: Tensor, weight: Tensor, bias: Tensor, score: ScoreRows) -> VocabularyLoss:
+def vocabulary_sum(features: Tensor, weight: Tensor, bias: Tensor, score: ScoreRows, count: int) -> VocabularyLoss:
     """The sum of any loss of the logits features @ weight.T + bias that `score` works out for a few rows at a time.
 
-    Shapes and types as in vocabulary_loss. Differentiable once, in features, weight and bias.
+    Shapes and types as in vocabulary_loss; rows from `count` on fill up. Differentiable once, in features, weight and
+    bias.
     """
     if not torch.is_grad_enabled():  # a parameter asks for its gradient all the same, and it would be made
         features, weight, bias = features.detach(), weight.detach(), bias.detach()
-    return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, score))
+    return VocabularyLoss(*_VocabularyLoss.apply(features, weight, bias, score, count))
 
 
 class _VocabularyLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, score: ScoreRows) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, score: ScoreRows, count: int
+    ) -> tuple[Tensor, Tensor]:
         wants_gradients = any(ctx.needs_input_grad)
         loss = torch.zeros((), dtype=torch.float32, device=features.device)
         correct = torch.zeros((), dtype=torch.int64, device=features.device)
@@ -74,6 +80,7 @@ class _VocabularyLoss(torch.autograd.Function):
                 part_loss, part_correct = score(part, logits, errors[inside])
                 loss += part_loss
                 correct += part_correct
+            errors[max(count - start, 0) :] = 0
             if wants_gradients:
                 blocks.append((errors @ weight, errors.t() @ rows, errors.sum(0)))
         if wants_gradients:
@@ -85,11 +92,11 @@ class _VocabularyLoss(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, scale: Tensor, _: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None]:
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         gradients, ctx.gradients = ctx.gradients, None
         assert gradients is not None, "the gradients are scaled in place, so the way back is gone once"
         features, weight, bias = (gradient.mul_(scale.to(gradient.dtype)) for gradient in gradients)
-        return features, weight, bias, None
+        return features, weight, bias, None, None
 
 
 def _slices(start: int, count: int, size: int) -> Iterator[slice]:
@@ -104,9 +111,7 @@ def _score_labels(logits: Tensor, gold: Tensor, errors: Tensor) -> tuple[Tensor,
     up to 0.002 nats without bias, less than by the rounding of its logits, and a pass over fp32 copies is saved.
     """
     probabilities = torch.softmax(logits, 1, out=errors)
-    if len(gold) < len(probabilities):
-        logits, probabilities = logits[: len(gold)], probabilities[: len(gold)]
-        errors[len(gold) :] = 0
+    logits, probabilities = logits[: len(gold)], probabilities[: len(gold)]
     right = probabilities.gather(1, gold)
     loss = _negative_log(right.float(), logits, gold)
     probabilities.scatter_(1, gold, right - 1)

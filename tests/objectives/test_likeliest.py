@@ -54,7 +54,7 @@ def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_words_are_the_whole_distance(temperature: float) -> None:
     own = [tensor.requires_grad_() for tensor in three(8, 0)]
     teacher = three(12, 1)
-    whole = vocabulary_kl(own[0], own[1], own[2], (teacher[0], teacher[1], teacher[2]), temperature)
+    whole = vocabulary_kl(own[0], own[1], own[2], (teacher[0], teacher[1], teacher[2]), temperature, len(own[0]))
     whole.loss.backward()
     gradients = [gradient(tensor).clone() for tensor in own]
     for tensor in own:
