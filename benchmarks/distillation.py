@@ -41,6 +41,7 @@ from bertsmith.data.batches import BatchSource
 from bertsmith.data.config import CutConfig, MaskingConfig
 from bertsmith.data.corpus import Corpus
 from bertsmith.models.folder import save_model
+from bertsmith.models.layout import filled_rows
 from bertsmith.models.model import Model, build_model
 from bertsmith.objectives.config import DistillationConfig
 from bertsmith.objectives.distillation import Distillation
@@ -93,7 +94,7 @@ class EveryToken:
     def score(self, model: Model, encoded: Any, batch: Batch) -> Score:
         """Each token's own id is the label."""
         head, words = model.masked_lm_head()
-        found = vocabulary_loss(head.features(encoded.hidden_states), words, head.bias, batch.token_ids)
+        found = vocabulary_loss(head.features(filled_rows(encoded.hidden_states)), words, head.bias, batch.token_ids)
         return Score(found.loss, found.correct, self.count(batch))
 
 
@@ -128,7 +129,7 @@ def teacher(arguments: argparse.Namespace) -> list[float]:
     with torch.no_grad():
         for (batch,) in itertools.islice(batches_of(arguments), WARM_UP + arguments.steps):
             started = time.perf_counter()
-            features = head.features(model(batch).hidden_states)
+            features = head.features(filled_rows(model(batch).hidden_states))
             for rows in features.split(64):
                 torch.addmm(head.bias, rows, words.t())
             seconds.append(time.perf_counter() - started)

@@ -28,9 +28,16 @@ class Embeddings(nn.Module):
 
     def forward(self, token_ids: Tensor, type_ids: Tensor, positions: Tensor) -> Tensor:
         """(tokens,) int64 each, positions from 0 -> (tokens, hidden)."""
+        return self.mapped(self.narrow(token_ids, type_ids, positions))
+
+    def narrow(self, token_ids: Tensor, type_ids: Tensor, positions: Tensor) -> Tensor:
+        """The same before the mapping, (tokens, width of the embeddings)."""
         summed = self.words(token_ids)
         if self.types is not None:
             summed = summed + (self.types(type_ids) if self.types.num_embeddings > 1 else self.types.weight[0])
         summed = summed + self.positions(positions + self.position_offset if self.position_offset else positions)
-        embedded = dropout(self.norm(summed), self.probability if self.training else 0.0)
+        return dropout(self.norm(summed), self.probability if self.training else 0.0)
+
+    def mapped(self, embedded: Tensor) -> Tensor:
+        """(rows, width of the embeddings) -> (rows, hidden)."""
         return embedded if self.mapping is None else self.mapping(embedded)

@@ -48,7 +48,8 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> Encoded:
         """Encodes every token of the batch, whose positions must stay below max_positions."""
         layout = layout_of(batch.lengths, batch.token_ids.device)
-        hidden_states = self.embeddings(*map(layout.fill_up, (batch.token_ids, batch.type_ids, batch.positions)))
+        narrow = self.embeddings.narrow(batch.token_ids, batch.type_ids, batch.positions)
+        hidden_states = self.embeddings.mapped(layout.fill_up(narrow))
         kept: dict[int, Tensor] = {}
         for number, layer in enumerate(self.layers):
             if number in self.kept_layers:

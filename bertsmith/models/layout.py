@@ -34,9 +34,9 @@ class Layout(NamedTuple):
     cells: Tensor | None
     mask: Tensor | None
 
-    def fill_up(self, values: Tensor) -> Tensor:
-        """(tokens, ...) -> (rows, ...), filling rows 0."""
-        return filled_up(values, self.rows)
+    def fill_up(self, matrix: Tensor) -> Tensor:
+        """(tokens, width) -> (rows, width), filling rows 0."""
+        return filled_up(matrix, self.rows)
 
     def to_grid(self, matrix: Tensor) -> Tensor:
         """(rows, width) -> (sequences * longest, width); cells without a token are 0."""

@@ -53,7 +53,7 @@ def test_equal_lengths_copy_nothing() -> None:
 def test_unequal_sequences_have_few_different_shapes(lengths: list[int], rows: int, longest: int) -> None:
     layout = layout_of(torch.tensor(lengths), CPU)
     assert (layout.tokens, layout.rows, layout.longest) == (sum(lengths), rows, longest)
-    assert layout.fill_up(torch.ones(sum(lengths), dtype=torch.int64)).sum() == sum(lengths)
+    assert layout.fill_up(torch.ones(sum(lengths), 1)).sum() == sum(lengths)
 
 
 @pytest.mark.parametrize("lengths", [(2, 2), (1, 3, 2)])
